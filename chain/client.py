@@ -1,0 +1,68 @@
+"""What an SP asks of the chain: a narrow interface, whatever chain is behind it."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from sp.domain.ids import Address, ObjectId, TxHash
+from sp.domain.ledger import (
+    Action,
+    Block,
+    Bucket,
+    ChainAccount,
+    ChainEvent,
+    ChainObject,
+    StorageProvider,
+    TxResult,
+)
+from sp.domain.params import StorageParams
+
+
+class Chain(Protocol):
+    """Queries answer from the newest finished block. Every call has a deadline; ServiceUnavailable when it passes."""
+
+    async def chain_id(self) -> str:
+        """For example "greenfield_9000-121"; part of every transaction's signed bytes. Cached."""
+
+    async def latest_block(self) -> Block:
+        """Height and time of the newest block. Answered from the block stream, without a call, while it is up."""
+
+    async def params_at(self, time_s: int) -> StorageParams:
+        """The storage parameters valid at this unix time. Cached."""
+
+    async def head_bucket(self, bucket: str) -> Bucket:
+        """NoSuchBucket."""
+
+    async def list_buckets(self, owner: Address) -> list[Bucket]:
+        """In name order."""
+
+    async def head_object(self, bucket: str, object_name: str) -> ChainObject:
+        """NoSuchBucket, NoSuchObject."""
+
+    async def head_object_by_id(self, object_id: ObjectId) -> ChainObject:
+        """NoSuchObjectId: rejected, deleted or never created."""
+
+    async def verify_permission(
+        self, operator: Address | None, bucket: str, object_name: str | None, action: Action
+    ) -> bool:
+        """The chain's VerifyPermission (GREENFIELD.md 6.2). operator None: anonymous. NoSuchBucket, NoSuchObject."""
+
+    async def storage_providers(self) -> dict[Address, StorageProvider]:
+        """All registered ones by operator address. Cached until the chain says PROVIDERS_CHANGED."""
+
+    async def account(self, address: Address) -> ChainAccount:
+        """An account that never appeared has nonce 0."""
+
+    async def broadcast(self, signed_tx: bytes) -> TxHash:
+        """Hand a signed transaction (proto SignedTx) to the chain's pool: checked against the newest state, not yet in
+        a block. TxRefused when the check fails. ServiceUnavailable leaves open whether it arrived."""
+
+    async def wait_tx(self, tx_hash: TxHash, until_height: int) -> TxResult:
+        """The transaction's result as soon as it is in a block; TxNotSeen once the chain is past `until_height`."""
+
+    async def events(self, after_height: int, limit_blocks: int) -> tuple[int, list[ChainEvent]]:
+        """Events of the blocks after `after_height`, at most `limit_blocks` of them: (last height covered, events).
+        (after_height, []) when there is no newer block."""
+
+    async def next_block(self, after_height: int) -> Block:
+        """Wait until there is a block above `after_height`; the newest. How chores follow the chain without polling."""

@@ -1,0 +1,255 @@
+"""The JobContext: one put from its first byte to its seal, with its secondaries and its history (records only)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import IntEnum
+
+from sp.domain.approvals import ObjectRef, SignedApproval
+from sp.domain.ids import Address, Checksum, JobId, ObjectId, RedundancyIndex, SegmentIndex, Signature, TxHash
+from sp.domain.ledger import Visibility
+from sp.domain.lifecycle import JobEvent, JobState
+from sp.domain.params import StorageParams
+from sp.domain.segments import segment_count
+
+
+@dataclass(frozen=True, slots=True)
+class PutOrder:
+    """What is to be stored, as the gateway understood and authorised it.
+
+    account: who puts; becomes the object's creator on chain
+    payload_size: bytes, or None when the client did not say (it is counted then)
+    object_id, version: of the object that exists on chain already; None for a delegated put (created after the upload)
+    expected_root: the primary's integrity hash on chain, or None
+    headers: HTTP headers kept and returned with the object (lower-case names: content-type, cache-control,
+      content-disposition, content-encoding, content-language, expires, and x-amz-meta-*)
+    request_id: of the request, for logs and history
+    """
+
+    bucket: str
+    object_name: str
+    account: Address
+    payload_size: int | None
+    params: StorageParams
+    visibility: Visibility = Visibility.INHERIT
+    headers: dict[str, str] = field(default_factory=dict)
+    object_id: ObjectId | None = None
+    version: int = 0
+    expected_root: Checksum | None = None
+    request_id: str = ""
+
+    @property
+    def delegated(self) -> bool:
+        """True when the SP creates the object on chain for the account."""
+        return self.object_id is None
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One row of the job table.
+
+    row_version: counts every change of the row: the compare-and-set guard and the fencing token of leases
+    object_id, version: None, 0 until the chain has created a delegated object
+    payload_size, checksums: known from UPLOAD_OBJECT_DONE on; segment_checksums: sha256 of each segment in order
+    delegated: the SP creates the object on chain and delivers its checksums with the seal
+    attempts: failures of the present step since it last succeeded
+    next_attempt_at_ms: unix ms; None in a state that waits for nobody; given_up: no further attempt by itself
+    lease_owner, lease_until_ms: the task node that works on it; "" and 0 when free
+    error: why it is in an *_ERROR state
+    created_at_ms, updated_at_ms: unix ms
+    """
+
+    id: JobId
+    state: JobState
+    row_version: int
+    bucket: str
+    object_name: str
+    account: Address
+    visibility: Visibility
+    headers: dict[str, str]
+    params: StorageParams
+    delegated: bool
+    object_id: ObjectId | None
+    version: int
+    payload_size: int | None
+    root: Checksum | None
+    segment_checksums: tuple[Checksum, ...]
+    attempts: int
+    next_attempt_at_ms: int | None
+    given_up: bool
+    lease_owner: str
+    lease_until_ms: int
+    tx_hash: TxHash | None
+    error: str
+    request_id: str
+    created_at_ms: int
+    updated_at_ms: int
+
+    @property
+    def segments(self) -> int:
+        """Number of segments; only once the payload size is known."""
+        assert self.payload_size is not None
+        return segment_count(self.payload_size, self.params.max_segment_size)
+
+    def object_ref(self) -> ObjectRef:
+        """The object as other providers are asked about it; only once it has its id."""
+        assert self.object_id is not None
+        assert self.payload_size is not None
+        return ObjectRef(self.object_id, self.version, self.bucket, self.object_name, self.payload_size, self.params)
+
+
+class SecondaryState(IntEnum):
+    CHOSEN = 0
+    REPLICATING = 1
+    DONE = 2  # integrity hash and signature verified
+    FAILED = 3  # final for this provider in this job; another row holds its replacement
+
+
+@dataclass(frozen=True, slots=True)
+class Secondary:
+    """One provider's part in one job. Several rows may share a redundancy index: at most one is not FAILED.
+
+    integrity_hash, signature: set when DONE; bytes_sent: payload bytes of the last attempt
+    started_at_ms, ended_at_ms: unix ms of the last attempt, 0 when not yet
+    """
+
+    job_id: JobId
+    redundancy_index: RedundancyIndex
+    provider: Address
+    approval: SignedApproval
+    state: SecondaryState
+    integrity_hash: Checksum | None = None
+    signature: Signature | None = None
+    attempts: int = 0
+    error: str = ""
+    started_at_ms: int = 0
+    ended_at_ms: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryRow:
+    """One thing that happened to a job. A transition has state != from_state; a note (a secondary failed, a lease was
+    taken over) has state == from_state. at_ms: unix ms; reason: human words; provider: "" or the secondary concerned."""
+
+    job_id: JobId
+    seq: int
+    at_ms: int
+    from_state: JobState
+    state: JobState
+    event: str
+    attempt: int
+    reason: str
+    provider: str
+    actor: str
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """One change of a job to be applied by compare-and-set. Fields left None stay as they are.
+
+    actor: who does it (service name and process), for the history
+    reason: for the history and, in an *_ERROR state, the row's error
+    """
+
+    event: JobEvent
+    actor: str
+    reason: str = ""
+    provider: str = ""
+    object_id: ObjectId | None = None
+    version: int | None = None
+    tx_hash: TxHash | None = None
+    attempts: int | None = None
+    next_attempt_at_ms: int | None = None
+    given_up: bool | None = None
+    release_lease: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class StoredPayload:
+    """What the uploader knows when the last segment is durable."""
+
+    payload_size: int
+    root: Checksum
+    segment_checksums: tuple[Checksum, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectEntry:
+    """The object that a name means on this primary SP now: the index row joined with its job.
+
+    updated_at_ms: when its put was acknowledged (HTTP Last-Modified)
+    """
+
+    job: Job
+    updated_at_ms: int
+
+    @property
+    def etag(self) -> str:
+        """`<32 hex of the integrity hash>-1` without quotes (docs/decisions/0003)."""
+        assert self.job.root is not None
+        return f"{self.job.root.hex()[:32]}-1"
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """One page of a bucket: entries and common prefixes in UTF-8 byte order, and where the next page starts."""
+
+    entries: tuple[ObjectEntry, ...]
+    common_prefixes: tuple[str, ...]
+    next_marker: str | None
+
+
+class ReceivedState(IntEnum):
+    RECEIVING = 0  # some pieces are here; nothing is signed
+    SIGNED = 1  # all pieces are durable, the receipt was given
+    SEALED = 2  # the chain has named us a secondary: kept until the object goes
+
+
+@dataclass(frozen=True, slots=True)
+class ReceivedPiece:
+    segment: SegmentIndex
+    checksum: Checksum
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class ReceivedGroup:
+    """A replicate data group held (or arriving) for another SP: the row of a Receiver.
+
+    piece_checksums: of all segments, once SIGNED; received_at_ms: of the first byte; checked_height: chain height at
+    which its seal was last looked for
+    """
+
+    object: ObjectRef
+    redundancy_index: RedundancyIndex
+    asker: Address
+    state: ReceivedState
+    integrity_hash: Checksum | None
+    piece_checksums: tuple[Checksum, ...]
+    received_at_ms: int
+    updated_at_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class JobFilter:
+    """Which jobs an operator wants to see; newest first. before: only ids below it (paging)."""
+
+    states: tuple[JobState, ...] = ()
+    bucket: str = ""
+    failed_only: bool = False
+    before: JobId | None = None
+    limit: int = 50
+
+
+@dataclass(frozen=True, slots=True)
+class PeerRecord:
+    """What this SP remembers of another one. frozen_until_ms: not asked before then; failures: since its last success"""
+
+    provider: Address
+    failures: int
+    frozen_until_ms: int
+    last_error: str
+    last_success_ms: int
+    approvals_given: int
+    approvals_refused: int
+    updated_at_ms: int

@@ -1,0 +1,210 @@
+"""Transactions of the chain: one dataclass per message, names and meanings as Greenfield's (REAL-NETWORK 4).
+
+`TxMessage` is the closed union of them. A transaction carries one message, signed by the account that its first
+field names.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sp.domain.ids import Address, Checksum, Signature
+from sp.domain.ledger import Action, Effect, RedundancyType, SpStatus, Visibility
+from sp.domain.params import StorageParams
+
+
+@dataclass(frozen=True, slots=True)
+class MsgCreateBucket:
+    creator: Address
+    bucket: str
+    visibility: Visibility
+    primary_sp: Address
+
+
+@dataclass(frozen=True, slots=True)
+class MsgDeleteBucket:
+    operator: Address
+    bucket: str
+
+
+@dataclass(frozen=True, slots=True)
+class MsgUpdateBucketInfo:
+    operator: Address
+    bucket: str
+    visibility: Visibility
+
+
+@dataclass(frozen=True, slots=True)
+class MsgCreateObject:
+    """By the user. expect_checksums: exactly 1 + k + m, 32 bytes each. Payload size 0 is sealed at once."""
+
+    creator: Address
+    bucket: str
+    object_name: str
+    payload_size: int
+    visibility: Visibility
+    content_type: str
+    expect_checksums: tuple[Checksum, ...]
+    redundancy: RedundancyType = RedundancyType.EC
+
+
+@dataclass(frozen=True, slots=True)
+class MsgDelegateCreateObject:
+    """By the primary SP's operator, for `creator`. expect_checksums may be empty: then they come with the seal."""
+
+    operator: Address
+    creator: Address
+    bucket: str
+    object_name: str
+    payload_size: int
+    content_type: str
+    visibility: Visibility
+    expect_checksums: tuple[Checksum, ...] = ()
+    redundancy: RedundancyType = RedundancyType.EC
+
+
+@dataclass(frozen=True, slots=True)
+class MsgUpdateObjectContent:
+    operator: Address
+    bucket: str
+    object_name: str
+    payload_size: int
+    content_type: str
+    expect_checksums: tuple[Checksum, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class MsgDelegateUpdateObjectContent:
+    operator: Address
+    updater: Address
+    bucket: str
+    object_name: str
+    payload_size: int
+    content_type: str
+    expect_checksums: tuple[Checksum, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class MsgUpdateObjectInfo:
+    operator: Address
+    bucket: str
+    object_name: str
+    visibility: Visibility
+
+
+@dataclass(frozen=True, slots=True)
+class MsgCancelCreateObject:
+    operator: Address
+    bucket: str
+    object_name: str
+
+
+@dataclass(frozen=True, slots=True)
+class MsgDeleteObject:
+    operator: Address
+    bucket: str
+    object_name: str
+
+
+@dataclass(frozen=True, slots=True)
+class MsgSealObject:
+    """operator: the primary SP's *seal* address. The i-th address and signature are column i's.
+
+    expect_checksums: needed when the object was created without (MsgSealObjectV2), else empty
+    """
+
+    operator: Address
+    bucket: str
+    object_name: str
+    secondary_sps: tuple[Address, ...]
+    secondary_signatures: tuple[Signature, ...]
+    expect_checksums: tuple[Checksum, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class MsgRejectSealObject:
+    """operator: the primary SP's seal address. Deletes a CREATED object and unlocks its fee, or drops an update."""
+
+    operator: Address
+    bucket: str
+    object_name: str
+
+
+@dataclass(frozen=True, slots=True)
+class MsgPutPolicy:
+    """Allow or deny an account an action on a bucket (object_name "") or one object. Replaces the same pair's."""
+
+    operator: Address
+    bucket: str
+    object_name: str
+    principal: Address
+    actions: tuple[Action, ...]
+    effect: Effect
+
+
+@dataclass(frozen=True, slots=True)
+class MsgDeletePolicy:
+    operator: Address
+    bucket: str
+    object_name: str
+    principal: Address
+
+
+@dataclass(frozen=True, slots=True)
+class MsgCreateStorageProvider:
+    """On the dev chain by the operator itself (the real network asks governance)."""
+
+    operator: Address
+    funding: Address
+    seal: Address
+    approval: Address
+    gc: Address
+    endpoint: str
+    p2p_endpoint: str
+    receiver_endpoint: str
+    moniker: str
+
+
+@dataclass(frozen=True, slots=True)
+class MsgEditStorageProvider:
+    operator: Address
+    endpoint: str
+    p2p_endpoint: str
+    receiver_endpoint: str
+    moniker: str
+
+
+@dataclass(frozen=True, slots=True)
+class MsgUpdateStorageProviderStatus:
+    operator: Address
+    status: SpStatus
+
+
+@dataclass(frozen=True, slots=True)
+class MsgUpdateParams:
+    """By the authority named at genesis."""
+
+    authority: Address
+    params: StorageParams
+
+
+TxMessage = (
+    MsgCreateBucket
+    | MsgDeleteBucket
+    | MsgUpdateBucketInfo
+    | MsgCreateObject
+    | MsgDelegateCreateObject
+    | MsgUpdateObjectContent
+    | MsgDelegateUpdateObjectContent
+    | MsgUpdateObjectInfo
+    | MsgCancelCreateObject
+    | MsgDeleteObject
+    | MsgSealObject
+    | MsgRejectSealObject
+    | MsgPutPolicy
+    | MsgDeletePolicy
+    | MsgCreateStorageProvider
+    | MsgEditStorageProvider
+    | MsgUpdateStorageProviderStatus
+    | MsgUpdateParams
+)

@@ -1,0 +1,1 @@
+"""Protobuf <-> domain. Generated types stop here, at the services' rpc.py and at their client.py."""
