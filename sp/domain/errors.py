@@ -270,6 +270,16 @@ class ShortPiece(SpError):
 
 
 @dataclass(eq=False)
+class WrongPieceSize(SpError):
+    """A piece is not as long as a piece of its segment must be: get it from elsewhere."""
+
+    kind = Kind.CORRUPT
+    redundancy_index: int
+    expected_bytes: int
+    actual_bytes: int
+
+
+@dataclass(eq=False)
 class PieceCorrupt(SpError):
     """Stored bytes no longer match the checksum recorded for them."""
 

@@ -1,0 +1,23 @@
+"""From configuration to a store: the one place that knows every backend by name."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from concurrent.futures import Executor
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from piecestore.config import PieceStoreConfig
+from piecestore.disk import open_disk_store
+from piecestore.memory import MemoryStore
+from piecestore.store import PieceStore
+
+
+@asynccontextmanager
+async def open_piece_store(config: PieceStoreConfig, pool: Executor | None = None) -> AsyncIterator[PieceStore]:
+    """The configured store, ready. Its blocking work runs in `pool` (None: the event loop's own, bounded one)."""
+    if config.backend == "memory":
+        yield MemoryStore()
+        return
+    async with open_disk_store(Path(config.path), pool, direct_io=config.direct_io) as store:
+        yield store
