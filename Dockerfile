@@ -7,7 +7,7 @@ RUN python3 -m venv /opt/sp
 COPY requirements.lock /src/
 RUN /opt/sp/bin/pip install --require-hashes -r /src/requirements.lock
 COPY . /src
-RUN /opt/sp/bin/pip install --no-deps /src
+RUN /opt/sp/bin/pip install --no-deps /src && /opt/sp/bin/pip uninstall --yes setuptools pip
 
 FROM python:3.11-slim-bookworm
 ARG VERSION=0.1.0

@@ -12,7 +12,7 @@ class Downloader(Protocol):
     async def head(self, bucket: str, object_name: str) -> ObjectEntry:
         """NoSuchObject."""
 
-    def get(self, entry: ObjectEntry, start: int, stop: int) -> AsyncIterator[bytes]:
+    def get(self, entry: ObjectEntry, start: int, stop: int) -> AsyncIterator[bytes | memoryview]:
         """Bytes [start, stop) of exactly the content that `entry` names (an overwrite meanwhile does not mix in), in
         chunks of at most 1 MiB, every byte checked against its recorded checksum before it is yielded; a missing or
         damaged segment is rebuilt from secondaries and written back. TooFewPieces when that fails; NoSuchObject when

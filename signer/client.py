@@ -3,11 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, cast
 
-from sp.domain.approvals import SignDoc
+import grpc
+
+from proto import signer_pb2 as pb
+from proto.signer_pb2_grpc import SignerStub
+from sp.domain.approvals import Approval, ApprovalRequest, Offer, PieceRequest, ReceiptDoc, SignDoc
 from sp.domain.ids import Address, Signature, TxHash
 from sp.domain.messages import TxMessage
+from sp.runtime.parts import Parts
+from sp.runtime.rpc import dial
+from sp.wire import chain as chain_wire
+from sp.wire import common as wire
+
+CALL_TIMEOUT_S = 15.0
+"""Longest wait for the Signer; a transaction may have to wait for a block before its nonce is known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,3 +80,82 @@ class Signer(Protocol):
 
     async def list_accounts(self) -> list[CustodialAccount]:
         """In order of creation; no secrets."""
+
+
+class SignerClient:
+    """The Signer of this provider in another process."""
+
+    def __init__(self, channel: grpc.aio.Channel) -> None:
+        self._stub = SignerStub(channel)
+        self._keys: SpKeys | None = None
+
+    async def keys(self) -> SpKeys:
+        if self._keys is None:
+            reply = await self._stub.GetKeys(pb.GetKeysRequest())
+            self._keys = SpKeys(
+                wire.address(reply.operator),
+                wire.address(reply.funding),
+                wire.address(reply.seal),
+                wire.address(reply.approval),
+                wire.address(reply.gc),
+            )
+        return self._keys
+
+    async def sign(self, document: SignDoc) -> Signature:
+        reply = await self._stub.Sign(_sign_request(document))
+        return Signature(reply.signature)
+
+    async def submit(self, message: TxMessage) -> TxHash:
+        reply = await self._stub.Submit(pb.SubmitRequest(message=chain_wire.tx_message_pb(message)))
+        return TxHash(reply.tx_hash)
+
+    async def sigv4_key(self, access_key_id: str, date: str, region: str, service: str) -> SigV4Key:
+        request = pb.DeriveSigV4KeyRequest(access_key_id=access_key_id, date=date, region=region, service=service)
+        reply = await self._stub.DeriveSigV4Key(request)
+        return SigV4Key(wire.address(reply.account), reply.signing_key)
+
+    async def create_account(self, name: str) -> tuple[CustodialAccount, str]:
+        reply = await self._stub.CreateAccount(pb.CreateAccountRequest(name=name))
+        return _account(reply.account), reply.secret_access_key
+
+    async def import_account(
+        self, name: str, private_key: bytes, access_key_id: str, secret_access_key: str
+    ) -> CustodialAccount:
+        request = pb.ImportAccountRequest(
+            name=name, private_key=private_key, access_key_id=access_key_id, secret_access_key=secret_access_key
+        )
+        return _account((await self._stub.ImportAccount(request)).account)
+
+    async def list_accounts(self) -> list[CustodialAccount]:
+        reply = await self._stub.ListAccounts(pb.ListAccountsRequest())
+        return [_account(account) for account in reply.accounts]
+
+
+async def connect(parts: Parts) -> Signer:
+    """The Signer in this process, or a client of the one at its configured endpoint (channel shared and kept)."""
+    local = parts.local("signer")
+    if local is not None:
+        return cast(Signer, local)
+    common = parts.common
+    channel = await parts.once(
+        "channel signer", lambda: dial(common.endpoint.signer, tls=common.tls, timeout_s=CALL_TIMEOUT_S)
+    )
+    return SignerClient(channel)
+
+
+def _sign_request(document: SignDoc) -> pb.SignRequest:
+    match document:
+        case ApprovalRequest():
+            return pb.SignRequest(approval_request=wire.approval_request_pb(document))
+        case Approval():
+            return pb.SignRequest(approval=wire.approval_pb(document))
+        case Offer():
+            return pb.SignRequest(offer=wire.offer_pb(document))
+        case PieceRequest():
+            return pb.SignRequest(piece_request=wire.piece_request_pb(document))
+        case ReceiptDoc():
+            return pb.SignRequest(receipt=wire.receipt_doc_pb(document))
+
+
+def _account(message: pb.Account) -> CustodialAccount:
+    return CustodialAccount(message.name, wire.address(message.address), message.access_key_id, message.created_at_s)

@@ -150,7 +150,7 @@ class PostgresServer:
                 stderr=log,
                 **self._identity(),
             )
-        ready = [self.programs / "pg_isready", "--quiet", f"--host={self.folder}", f"--port={port}"]
+        ready = [str(self.programs / "pg_isready"), "--quiet", f"--host={self.folder}", f"--port={port}"]
         deadline = time.monotonic() + START_TIMEOUT_S
         while subprocess.run(ready, check=False, timeout=COMMAND_TIMEOUT_S).returncode != 0:
             if _has_ended(self._process, within_s=0.02) or time.monotonic() > deadline:
@@ -169,7 +169,7 @@ class PostgresServer:
         self._process = None
 
     def _run(self, program: str, *arguments: str) -> None:
-        command = [self.programs / program, *arguments]
+        command = [str(self.programs / program), *arguments]
         done = subprocess.run(
             command, check=False, capture_output=True, text=True, timeout=COMMAND_TIMEOUT_S, **self._identity()
         )
@@ -198,8 +198,8 @@ def running_server() -> Iterator[PostgresServer]:
             shutil.chown(folder, account)
         server = PostgresServer(folder, found)
         server.initialise()
-        server.start()
         try:
+            server.start()
             yield server
         finally:
             if server.running:

@@ -82,8 +82,8 @@ class DiskWriter:
                 if block is not None:
                     self._blocks.give(block)
         elif self._touched_disk:
-            if self._under_way is not None and not self._under_way.cancel() and not self._under_way.cancelled():
-                self._under_way.exception()  # seen: whatever made the writer leave is what the caller hears of
+            if self._under_way is not None:
+                self._under_way.cancel()
             await asyncio.shield(self._run(self._temporary.abandon))
 
     def _copy(self, rest: memoryview) -> int:
@@ -101,6 +101,7 @@ class DiskWriter:
         block, self._filling, self._filled = self._filling, self._other, 0
         self._other = block
         self._under_way = asyncio.gather(self._run(self._hasher.update, block), self._run(self._temporary.write, block))
+        self._under_way.add_done_callback(_mark_seen)
 
     async def _settle(self) -> None:
         if self._under_way is not None:
@@ -117,3 +118,9 @@ class DiskWriter:
     def _run(self, call: Callable[[*Ts], T], *args: *Ts) -> asyncio.Future[T]:
         self._touched_disk = True
         return asyncio.get_running_loop().run_in_executor(self._executor, call, *args)
+
+
+def _mark_seen(blocks: asyncio.Future[tuple[None, None]]) -> None:
+    """A failed block fails the next `write` or `commit`; if there is none, its caller left for a reason of its own."""
+    if not blocks.cancelled():
+        blocks.exception()

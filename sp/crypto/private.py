@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, NoReturn
 
 import coincurve
 
@@ -68,3 +68,6 @@ class PrivateKey:
 
     def __repr__(self) -> str:
         return f"PrivateKey(address={self.address})"
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a private key never leaves its process")

@@ -6,7 +6,8 @@
     +---------+---------+---------+-----+---+
     piece k + r = sum over j of matrix[k + r][j] * piece j, byte by byte, in GF(2^8)/0x11d
 
-The matrix is the default of klauspost/reedsolomon v1.11.7 (GREENFIELD.md 1); vectors: tests/vectors/vectors.json.
+The matrix is klauspost/reedsolomon's default, as greenfield-common go/redundancy/erasure/erasure_coding.go uses it;
+vectors: tests/vectors/vectors.json.
 Nothing here notices a wrong byte: check every piece against its recorded checksum before decoding.
 """
 
@@ -37,7 +38,7 @@ def coding_matrix(data_chunks: int, parity_chunks: int) -> field.Matrix:
 
 
 def decode_rows(data_chunks: int, parity_chunks: int, present: Sequence[int], wanted: Sequence[int]) -> field.Matrix:
-    """For each wanted piece, data or parity, the coefficients that make it out of the k present ones"""
+    """For each wanted piece, data or parity, the coefficients that make it out of the k present ones."""
     return _decode_rows(data_chunks, parity_chunks, tuple(present), tuple(wanted))
 
 

@@ -1,8 +1,10 @@
-"""Checksums and integrity hashes, and how an object's seven come about (GREENFIELD.md 2).
+"""Checksums and integrity hashes, and how an object's seven come about.
 
 piece checksum   sha256 of one segment, or of one erasure-coded piece with its padding
 integrity hash   sha256 over the 32-byte checksums of one column, joined in segment order; a flat hash, no tree
 object checksums [primary, column 0, ..., column k+m-1]: the integrity hashes as they stand on chain
+
+Source: greenfield-common go/hash/hash.go; vectors: tests/vectors/vectors.json.
 """
 
 from __future__ import annotations

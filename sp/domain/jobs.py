@@ -56,6 +56,7 @@ class Job:
     next_attempt_at_ms: unix ms; None in a state that waits for nobody; given_up: no further attempt by itself
     lease_owner, lease_until_ms: the task node that works on it; "" and 0 when free
     error: why it is in an *_ERROR state
+    collect: its segments are dead (aborted, replaced or deleted) and the collector removes them
     created_at_ms, updated_at_ms: unix ms
     """
 
@@ -84,6 +85,7 @@ class Job:
     request_id: str
     created_at_ms: int
     updated_at_ms: int
+    collect: bool = False
 
     @property
     def segments(self) -> int:

@@ -68,7 +68,7 @@ def _load() -> ctypes.CDLL:
 
 
 def _candidates() -> Iterator[str]:
-    """The library in pyeclib's wheel, without importing pyeclib (its codes are not the network's); then the system's."""
+    """The library in pyeclib's wheel (without importing pyeclib, whose codes are not the network's); the system's."""
     spec = find_spec("pyeclib")
     for package in (spec and spec.submodule_search_locations) or ():
         bundled = Path(package).parent / "pyeclib.libs"

@@ -39,8 +39,8 @@ def check_shapes(rows: Matrix, sources: Sequence[Buffer], size: int) -> None:
     """
     for source in sources:
         view = memoryview(source)
-        if view.nbytes != size:
-            raise ValueError(f"a source has {view.nbytes} bytes, not {size}")
+        if view.nbytes != size or not view.c_contiguous:
+            raise ValueError(f"a source has {view.nbytes} bytes, not {size} in a row")
     for row in rows:
         if len(row) != len(sources):
             raise ValueError(f"a row of {len(row)} coefficients does not fit {len(sources)} sources")

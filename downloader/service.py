@@ -1,0 +1,83 @@
+"""Give objects back, every byte verified; what names mean on this SP.
+
+Owns:  reading, and rebuilding what cannot be read.
+Never: serves a byte that was not checked, moves a job, talks to the chain about permissions (the gateway does).
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+
+from downloader.reading import SegmentReader
+from downloader.rebuild import Rebuilder
+from sp.domain.errors import NoSuchJob, NoSuchObject, PieceCorrupt, PieceNotFound, ShortPiece
+from sp.domain.ids import SegmentIndex
+from sp.domain.jobs import Job, Listing, ObjectEntry
+from sp.domain.lifecycle import JobState
+from sp.domain.pieces import SegmentKey
+from sp.domain.segments import segment_size
+from sp.runtime.limits import Slots
+from sp.runtime.log import get_logger
+from spdb.jobs import Jobs
+from spdb.objects import Objects
+
+log = get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class DownloaderService:
+    objects: Objects
+    jobs: Jobs
+    reader: SegmentReader
+    rebuilder: Rebuilder
+    slots: Slots
+
+    async def head(self, bucket: str, object_name: str) -> ObjectEntry:
+        entry = await self.objects.head(bucket, object_name)
+        if entry is None:
+            raise NoSuchObject(bucket, object_name)
+        return entry
+
+    async def list(self, bucket: str, prefix: str, delimiter: str, marker: str, limit: int) -> Listing:
+        return await self.objects.list(bucket, prefix, delimiter, marker, limit)
+
+    async def get(self, entry: ObjectEntry, start: int, stop: int) -> AsyncIterator[bytes | memoryview]:
+        job = entry.job
+        assert job.payload_size is not None
+        assert 0 <= start <= stop <= job.payload_size
+        full = job.params.max_segment_size
+        with self.slots.slot():
+            for index in range(start // full, -(-stop // full)):
+                offset = index * full
+                async for block in self._segment(job, SegmentIndex(index), max(0, start - offset), stop - offset):
+                    yield block
+
+    async def _segment(self, job: Job, index: SegmentIndex, start: int, stop: int) -> AsyncIterator[memoryview]:
+        """One segment's share of the range. What is lost or damaged is rebuilt once, even in the middle of it."""
+        assert job.payload_size is not None
+        key = SegmentKey(job.id, index)
+        size = segment_size(job.payload_size, job.params.max_segment_size, index)
+        stop = min(stop, size)
+        checksum = job.segment_checksums[index]
+        sent = start
+        try:
+            async for block in self.reader.read(key, size, checksum, start, stop):
+                yield block
+                sent += len(block)
+            return
+        except (PieceNotFound, ShortPiece, PieceCorrupt) as error:
+            log.warning("segment unreadable", job_id=job.id, segment=index, error=str(error))
+            await self._check_alive(job)
+            await self.rebuilder.restore(job, index)
+        async for block in self.reader.read(key, size, checksum, sent, stop):
+            yield block
+
+    async def _check_alive(self, job: Job) -> None:
+        """A reader that was slower than an overwrite or a deletion finds its segments collected: not a fault."""
+        try:
+            now = await self.jobs.get(job.id)
+        except NoSuchJob:
+            raise NoSuchObject(job.bucket, job.object_name) from None
+        if now.collect or now.state is JobState.OBJECT_DISCONTINUED:
+            raise NoSuchObject(job.bucket, job.object_name)

@@ -1,0 +1,163 @@
+"""AWS Signature Version 4 in the Authorization header. The secret stays in the Signer: it gives a key for the day."""
+
+from __future__ import annotations
+
+import hmac
+import re
+from collections import OrderedDict
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import Final
+
+from gateway.auth import sigv4_text as text
+from gateway.auth.scheme import UNSIGNED, BodyCheck, Identity
+from gateway.auth.sigv4_text import Scope
+from gateway.errors import InvalidAccessKeyId, InvalidArgument, MalformedAuthorization, RequestTimeTooSkewed
+from gateway.request import RequestHead
+from signer.client import Signer, SigV4Key
+from sp.domain.errors import NoSuchAccount, SignatureMismatch
+from sp.domain.ids import Checksum
+
+SCHEME: Final = "sigv4"
+_SERVICE: Final = "s3"
+_MAX_SIGNED_HEADERS: Final = 100
+_TIMESTAMP = re.compile(r"\d{8}T\d{6}Z")
+_SHA256 = re.compile(r"[0-9a-fA-F]{64}")
+
+
+@dataclass(frozen=True, slots=True)
+class Authorization:
+    """The Authorization header, parsed."""
+
+    scope: Scope
+    signed_headers: list[str]
+    signature: str
+
+
+def parse_authorization(value: str) -> Authorization:
+    """`AWS4-HMAC-SHA256 Credential=..., SignedHeaders=..., Signature=...`; blanks after commas may be missing."""
+    fields = {}
+    for part in value.removeprefix(text.ALGORITHM).split(","):
+        name, equals, content = part.strip().partition("=")
+        if not equals or name in fields:
+            raise MalformedAuthorization("it is not a list of NAME=VALUE")
+        fields[name] = content
+    if fields.keys() != {"Credential", "SignedHeaders", "Signature"}:
+        raise MalformedAuthorization("it must have Credential, SignedHeaders and Signature")
+    names = fields["SignedHeaders"].split(";")
+    if len(names) > _MAX_SIGNED_HEADERS or names != sorted({name.lower() for name in names}):
+        raise MalformedAuthorization("SignedHeaders must be lower case, sorted, each once")
+    return Authorization(parse_scope(fields["Credential"]), names, fields["Signature"])
+
+
+def parse_scope(credential: str) -> Scope:
+    """`ACCESSKEY/YYYYMMDD/REGION/SERVICE/aws4_request`"""
+    parts = credential.rsplit("/", 4)
+    if len(parts) != 5 or parts[4] != text.TERMINATOR or not parts[0]:
+        raise MalformedAuthorization("Credential must be KEY/YYYYMMDD/REGION/s3/aws4_request")
+    return Scope(*parts[:4])
+
+
+def timestamp_of(head: RequestHead) -> str:
+    """When the request says it was signed, as YYYYMMDDTHHMMSSZ: x-amz-date, or else Date."""
+    stamp = head.header("x-amz-date")
+    if not stamp and head.header("date"):
+        try:
+            stamp = parsedate_to_datetime(head.header("date")).astimezone(UTC).strftime("%Y%m%dT%H%M%SZ")
+        except ValueError as error:
+            raise MalformedAuthorization("the Date header cannot be parsed") from error
+    if not _TIMESTAMP.fullmatch(stamp):
+        raise MalformedAuthorization("x-amz-date must be YYYYMMDDTHHMMSSZ")
+    return stamp
+
+
+def body_check_of(payload_hash: str) -> BodyCheck:
+    """What x-amz-content-sha256 promises of the body. InvalidArgument for a value S3 does not know."""
+    if payload_hash == text.UNSIGNED_PAYLOAD:
+        return UNSIGNED
+    if payload_hash.startswith("STREAMING-"):
+        return BodyCheck(framing=payload_hash)
+    if _SHA256.fullmatch(payload_hash):
+        return BodyCheck(Checksum(bytes.fromhex(payload_hash)))
+    raise InvalidArgument(
+        "x-amz-content-sha256", f"it must be {text.UNSIGNED_PAYLOAD}, a STREAMING name or 64 hex digits"
+    )
+
+
+def check_signed_headers(head: RequestHead, signed: list[str]) -> None:
+    """host and every x-amz-* header must be signed, and every signed header must be there."""
+    missing = [name for name in signed if not head.values(name)]
+    if missing:
+        raise SignatureMismatch(f"signed header {missing[0]!r} is not in the request")
+    if "host" not in signed:
+        raise SignatureMismatch("the host header is not signed")
+    for name in head.header_names():
+        if name.startswith("x-amz-") and name not in signed:
+            raise SignatureMismatch(f"header {name!r} is not signed")
+
+
+@dataclass(slots=True)
+class SigningKeys:
+    """Keys the Signer derived, kept for their day; at most `limit`, the longest unused goes first."""
+
+    signer: Signer
+    limit: int
+    _kept: OrderedDict[Scope, SigV4Key] = field(default_factory=OrderedDict, repr=False)
+
+    async def get(self, scope: Scope) -> SigV4Key:
+        """InvalidAccessKeyId."""
+        key = self._kept.get(scope)
+        if key is None:
+            key = await self._derived(scope)
+            self._kept[scope] = key
+            if len(self._kept) > self.limit:
+                self._kept.popitem(last=False)
+        self._kept.move_to_end(scope)
+        return key
+
+    async def _derived(self, scope: Scope) -> SigV4Key:
+        try:
+            return await self.signer.sigv4_key(scope.access_key_id, scope.date, scope.region, scope.service)
+        except NoSuchAccount as error:
+            raise InvalidAccessKeyId(scope.access_key_id[:128]) from error
+
+
+@dataclass(frozen=True, slots=True)
+class SigV4:
+    """region: the one a credential scope must name. max_skew_s: how far a signing time may lie from ours."""
+
+    keys: SigningKeys
+    region: str
+    max_skew_s: int = 900
+
+    def recognises(self, head: RequestHead) -> bool:
+        return head.header("authorization").startswith(text.ALGORITHM)
+
+    async def authenticate(self, head: RequestHead, now_s: int) -> Identity:
+        claimed = parse_authorization(head.header("authorization"))
+        stamp = timestamp_of(head)
+        self._check_scope(claimed.scope, stamp, now_s)
+        payload_hash = head.header("x-amz-content-sha256")
+        body_check = body_check_of(payload_hash)
+        check_signed_headers(head, claimed.signed_headers)
+        key = await self.keys.get(claimed.scope)
+        canonical = text.canonical_request(head, claimed.signed_headers, payload_hash)
+        expected = text.signature(key.signing_key, text.string_to_sign(stamp, claimed.scope, canonical))
+        if not hmac.compare_digest(expected.encode(), claimed.signature.encode("utf-8", "replace")):
+            raise SignatureMismatch("the signature does not belong to this request and key")
+        return Identity(key.account, SCHEME, custodial=True, body_check=body_check)
+
+    def _check_scope(self, scope: Scope, stamp: str, now_s: int) -> None:
+        try:
+            signed_at_s = int(datetime.strptime(stamp, "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC).timestamp())
+        except ValueError as error:
+            raise MalformedAuthorization("the signing time is no time") from error
+        if abs(now_s - signed_at_s) > self.max_skew_s:
+            raise RequestTimeTooSkewed(signed_at_s, now_s, self.max_skew_s)
+        if scope.date != stamp[:8]:
+            raise MalformedAuthorization("the credential's date is not the request's")
+        if scope.service != _SERVICE:
+            raise MalformedAuthorization(f"the credential's service must be {_SERVICE!r}")
+        if scope.region != self.region:
+            raise MalformedAuthorization(f"the region {scope.region[:64]!r} is wrong; expecting {self.region!r}")

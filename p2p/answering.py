@@ -1,0 +1,124 @@
+"""The side of the P2P node that other providers talk to: will you keep a column of this object?"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import structlog
+
+from chain.client import Chain
+from p2p.policy import Facts, Rules, approval_for, check_sizes, refusal
+from p2p.replay import SeenNonces
+from piecestore.store import PieceStore
+from signer.client import Signer
+from sp.crypto.hashing import keccak256
+from sp.domain.addresses import signer_of
+from sp.domain.approvals import ApprovalRequest, SignedApproval, check_age
+from sp.domain.contents import content_of
+from sp.domain.errors import ApprovalRefused, NoSuchBucket, NoSuchObjectId, SignatureError, UnknownProvider
+from sp.domain.ids import Address
+from sp.domain.ledger import Bucket, ChainObject
+from sp.runtime.clock import Clock
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """What a ping tells. free_bytes: of the piece store; height: of the newest block seen."""
+
+    operator: Address
+    height: int
+    free_bytes: int
+    accepting: bool
+    version: str
+
+
+@dataclass(slots=True)
+class Door:
+    """Whether new objects are taken; `reason` says why not. Turned at run time by the operator, and by tests."""
+
+    reason: str = ""
+
+    def close(self, reason: str) -> None:
+        self.reason = reason
+
+    def open(self) -> None:
+        self.reason = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Answering:
+    """Checks in the order of docs/design.md 10, then the operator's rules; never trusts a field that is not signed."""
+
+    chain: Chain
+    store: PieceStore
+    signer: Signer
+    clock: Clock
+    rules: Rules
+    door: Door
+    seen: SeenNonces
+    lifetime_s: int
+    version: str
+    counted: Callable[[str], None] = field(default=lambda outcome: None)
+
+    async def answer(self, request: ApprovalRequest, signature: bytes) -> tuple[SignedApproval, int]:
+        """An approval and the free bytes of this provider. InvalidRequest, UnknownProvider, SignatureError,
+        ApprovalRefused with the reason."""
+        check_sizes(request, signature)
+        me = (await self.signer.keys()).operator
+        await self._check_asker(request, signature, me)
+        facts = await self._facts(request)
+        reason = refusal(request, self.rules, facts)
+        if reason:
+            log.info("approval_refused", object_id=request.object.object_id, asker=request.asker, reason=reason)
+            self.counted("refused")
+            raise ApprovalRefused(me, reason)
+        height = (await self.chain.latest_block()).height
+        approval = approval_for(request, me, self._now_s(), height, self.lifetime_s)
+        self.counted("given")
+        return SignedApproval(approval, await self.signer.sign(approval)), facts.free_bytes
+
+    async def status(self) -> Status:
+        me = (await self.signer.keys()).operator
+        height = (await self.chain.latest_block()).height
+        return Status(me, height, await self.store.free_bytes(), not self.door.reason, self.version)
+
+    async def _check_asker(self, request: ApprovalRequest, signature: bytes, me: Address) -> None:
+        asker = (await self.chain.storage_providers()).get(request.asker)
+        if asker is None or not asker.in_service or asker.operator == me:
+            raise UnknownProvider(request.asker)
+        if signer_of(keccak256(request.sign_bytes()), signature) != asker.operator:
+            raise SignatureError("not signed by the asker")
+        check_age(request.asked_at_s, self._now_s())
+        self.seen.add(request.asker, request.nonce, self._now_s())
+
+    async def _facts(self, request: ApprovalRequest) -> Facts:
+        ref = request.object
+        bucket, found = await self._bucket(ref.bucket), await self._object(request)
+        content = content_of(found, ref.version) if found else None
+        params_time = content.params_time if content else (await self.chain.latest_block()).time_s
+        return Facts(
+            self.door.reason,
+            await self.store.free_bytes(),
+            await self.chain.params_at(params_time),
+            bucket,
+            found,
+            content,
+        )
+
+    async def _bucket(self, name: str) -> Bucket | None:
+        try:
+            return await self.chain.head_bucket(name)
+        except NoSuchBucket:
+            return None
+
+    async def _object(self, request: ApprovalRequest) -> ChainObject | None:
+        try:
+            return await self.chain.head_object_by_id(request.object.object_id)
+        except NoSuchObjectId:
+            return None
+
+    def _now_s(self) -> int:
+        return self.clock.now_ms() // 1000

@@ -1,0 +1,52 @@
+"""Which contents of an object the chain knows: the sealed or created one, and the one that is to replace it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sp.domain.approvals import ObjectRef
+from sp.domain.ids import Address, Checksum
+from sp.domain.ledger import ChainObject, ObjectStatus
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """One version of an object, on chain.
+
+    checksums: 1 + k + m integrity hashes, or empty until the seal of a delegated object
+    params_time: unix seconds at which its StorageParams were valid
+    secondaries: operator addresses in column order; empty while it is not sealed
+    """
+
+    version: int
+    payload_size: int
+    checksums: tuple[Checksum, ...]
+    params_time: int
+    sealed: bool
+    secondaries: tuple[Address, ...]
+
+
+def content_of(found: ChainObject, version: int) -> Content | None:
+    """This version of an object, or None where the chain does not know it (any more, or yet)."""
+    if version == found.version and found.status is not ObjectStatus.DISCONTINUED:
+        return Content(
+            version,
+            found.payload_size,
+            found.checksums,
+            found.params_time,
+            found.status is ObjectStatus.SEALED,
+            found.secondaries,
+        )
+    update = found.update
+    if update is not None and version == update.version:
+        return Content(version, update.payload_size, update.checksums, update.updated_at, sealed=False, secondaries=())
+    return None
+
+
+def contradiction(found: ChainObject, content: Content, ref: ObjectRef) -> str:
+    """What a reference says otherwise than the chain, in words; "" when they agree (params are looked at elsewhere)."""
+    if (found.bucket, found.name) != (ref.bucket, ref.object_name):
+        return "the object has another name on chain"
+    if content.payload_size != ref.payload_size:
+        return f"the object has {content.payload_size} bytes on chain, not {ref.payload_size}"
+    return ""

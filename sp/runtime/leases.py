@@ -1,0 +1,55 @@
+"""Keeping a lease on a job while working on it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+
+from sp.domain.errors import JobMoved, SpError
+from sp.domain.ids import JobId
+from sp.runtime.clock import Clock
+from sp.runtime.log import get_logger
+
+log = get_logger(__name__)
+
+
+@asynccontextmanager
+async def kept_lease(
+    job_id: JobId, renew: Callable[[], Awaitable[bool]], lease_ms: int, clock: Clock
+) -> AsyncIterator[None]:
+    """Renew the lease while the block runs. When it is lost the block is cancelled and JobMoved raised.
+
+    renew: prolongs by `lease_ms`; False when another owner has it. Errors are tried again until the lease has run out.
+    """
+    worker = asyncio.current_task()
+    assert worker is not None
+    lost = False
+
+    async def keep() -> None:
+        nonlocal lost
+        last_renewed_ms = clock.now_ms()
+        while True:
+            await clock.sleep(lease_ms / 3000)
+            try:
+                held = await renew()
+            except SpError as error:
+                log.warning("lease not renewed", job_id=job_id, error=str(error))
+                held = clock.now_ms() < last_renewed_ms + lease_ms
+            else:
+                last_renewed_ms = clock.now_ms()
+            if not held:
+                lost = True
+                worker.cancel()
+                return
+
+    keeper = asyncio.create_task(keep(), name=f"lease of job {job_id}")
+    try:
+        yield
+    except asyncio.CancelledError:
+        if lost and worker.uncancel() == 0:
+            raise JobMoved(job_id) from None
+        raise
+    finally:
+        keeper.cancel()
+        await asyncio.wait([keeper])

@@ -1,0 +1,169 @@
+"""One pass over an object's segments: read, verify, code, and feed the wanted columns to their secondaries."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from piecestore.store import PieceStore
+from piecestore.verified import read_verified
+from receiver.client import GroupSender, Receipt
+from sp.crypto.ec import Kernel
+from sp.domain.erasure import rebuild_pieces, split
+from sp.domain.errors import DeadlineExceeded, SpError
+from sp.domain.ids import Checksum, RedundancyIndex, SegmentIndex
+from sp.domain.integrity import integrity_hash, piece_checksum
+from sp.domain.jobs import Job
+from sp.domain.pieces import SegmentKey
+from sp.domain.segments import segment_size
+from sp.runtime.limits import ByteBudget
+from sp.runtime.pool import CpuPool
+
+Buffer = bytes | bytearray | memoryview
+
+
+@dataclass(slots=True)
+class _Segment:
+    """One coded segment in memory; its share of the budget is given back when the last column has let go of it."""
+
+    index: SegmentIndex
+    pieces: Mapping[RedundancyIndex, Buffer]
+    checksums: Mapping[RedundancyIndex, Checksum]
+    budget: ByteBudget
+    granted: int
+    holders: int
+
+    def let_go(self) -> None:
+        self.holders -= 1
+        if self.holders == 0:
+            self.budget.release(self.granted)
+
+
+@dataclass(slots=True)
+class Column:
+    """One secondary's stream within a pass.
+
+    conclude: verifies and records the receipt as soon as it is there; what is wrong with it, or None
+    error: set when this secondary failed; its siblings go on without it
+    """
+
+    index: RedundancyIndex
+    sender: GroupSender
+    piece_timeout_s: float
+    conclude: Callable[[Column], Awaitable[SpError | None]]
+    checksums: list[Checksum] = field(default_factory=list)
+    receipt: Receipt | None = None
+    error: SpError | None = None
+    _queue: asyncio.Queue[_Segment | None] = field(default_factory=asyncio.Queue)
+
+    def offer(self, segment: _Segment) -> None:
+        """Hand a segment over. The queue is bounded by the memory budget that every queued segment holds a part of."""
+        self._queue.put_nowait(segment)
+
+    def close(self) -> None:
+        self._queue.put_nowait(None)
+
+    async def drain(self) -> None:
+        """Send what is offered until closed, then fetch the receipt. Never raises what the secondary did wrong: that
+        is in `error`, and from then on segments are let go of unsent."""
+        while (segment := await self._queue.get()) is not None:
+            try:
+                if self.error is None:
+                    await self._send(segment)
+            finally:
+                segment.let_go()
+        if self.error is None:
+            await self._guarded("its receipt", self._finish())
+        if self.error is None:
+            self.error = await self.conclude(self)
+
+    async def _send(self, segment: _Segment) -> None:
+        checksum = segment.checksums[self.index]
+        self.checksums.append(checksum)
+        if self.sender.held.get(segment.index) != checksum:
+            await self._guarded("a piece", self.sender.send_piece(segment.index, segment.pieces[self.index]))
+
+    async def _finish(self) -> None:
+        self.receipt = await self.sender.finish()
+
+    async def _guarded(self, waiting_for: str, step: Awaitable[None]) -> None:
+        try:
+            async with asyncio.timeout(self.piece_timeout_s):
+                await step
+        except TimeoutError:
+            self.error = DeadlineExceeded(waiting_for, int(self.piece_timeout_s * 1000))
+        except SpError as error:
+            self.error = error
+
+    def release_unsent(self) -> None:
+        """After a cancelled pass: let go of everything still queued."""
+        while not self._queue.empty():
+            segment = self._queue.get_nowait()
+            if segment is not None:
+                segment.let_go()
+
+    @property
+    def integrity_hash(self) -> Checksum:
+        """Of the whole column as coded here: what the secondary's receipt must say."""
+        return integrity_hash(self.checksums)
+
+
+@dataclass(frozen=True, slots=True)
+class ColumnFeeder:
+    """Codes segments once and feeds all columns of a pass, at bounded memory: a slow secondary slows the reading."""
+
+    pieces: PieceStore
+    pool: CpuPool
+    kernel: Kernel
+    budget: ByteBudget
+
+    async def feed(self, job: Job, columns: list[Column]) -> None:
+        """Drive one pass; afterwards each column has a receipt or an error. Raises only what is our own fault."""
+        try:
+            async with asyncio.TaskGroup() as group:
+                for column in columns:
+                    group.create_task(column.drain(), name=f"column {column.index} of job {job.id}")
+                for index in range(job.segments):
+                    live = [c for c in columns if c.error is None]
+                    if not live:
+                        break
+                    segment = await self._code(job, SegmentIndex(index), live)
+                    for column in live:
+                        column.offer(segment)
+                for column in columns:
+                    column.close()
+        except* SpError as failed:
+            raise failed.exceptions[0] from None
+        finally:
+            for column in columns:
+                column.release_unsent()
+
+    async def _code(self, job: Job, index: SegmentIndex, columns: list[Column]) -> _Segment:
+        assert job.payload_size is not None
+        size = segment_size(job.payload_size, job.params.max_segment_size, index)
+        k, m = job.params.data_chunks, job.params.parity_chunks
+        granted = await self.budget.acquire(size + size * m // k)
+        try:
+            payload = await read_verified(
+                self.pieces, SegmentKey(job.id, index), job.segment_checksums[index], self.pool
+            )
+            wanted = [c.index for c in columns]
+            pieces = await self.pool.run(encode_columns, payload, k, m, wanted, self.kernel)
+            checksums = await self.pool.run(_checksums, pieces)
+        except BaseException:
+            self.budget.release(granted)
+            raise
+        return _Segment(index, pieces, checksums, self.budget, granted, len(columns))
+
+
+def encode_columns(
+    payload: bytes, data_chunks: int, parity_chunks: int, wanted: Sequence[RedundancyIndex], kernel: Kernel
+) -> dict[RedundancyIndex, Buffer]:
+    """The wanted pieces of one segment; no parity is computed that nobody wants."""
+    data_pieces = {RedundancyIndex(i): piece for i, piece in enumerate(split(payload, data_chunks))}
+    return rebuild_pieces(data_pieces, wanted, len(payload), data_chunks, parity_chunks, kernel)
+
+
+def _checksums(pieces: Mapping[RedundancyIndex, Buffer]) -> dict[RedundancyIndex, Checksum]:
+    return {column: piece_checksum(piece) for column, piece in pieces.items()}

@@ -1,0 +1,45 @@
+"""Settings of the TaskNode, table [tasknode] of sp.toml."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sp.domain.retry import RetryPolicy
+
+
+@dataclass(frozen=True, slots=True)
+class TaskNodeConfig:
+    """max_jobs: carried at once by this process
+    memory_bytes: of segments and parity in flight over all jobs
+    lease_ms: a job whose task node vanished is taken over this long after its last sign of life
+    poll_interval_s: how often the job table is read when nobody notifies
+    spares: approvals asked for beyond those needed
+    open_timeout_s: for a secondary to answer an offer
+    piece_timeout_s: for a secondary to take one piece, or to sign for the whole group
+    group_timeout_s: for one replicate data group from offer to receipt
+    create_timeout_blocks, seal_timeout_blocks: how many blocks a transaction may take to appear
+    retry_first_delay_ms, retry_max_delay_ms, retry_max_attempts, give_up_after_ms: the retry policy of a step
+    deletion_interval_s: how often pending deletions and chain events are looked at when nothing wakes them
+    """
+
+    max_jobs: int = 16
+    memory_bytes: int = 64 * 1024 * 1024
+    lease_ms: int = 15_000
+    poll_interval_s: float = 2.0
+    spares: int = 2
+    open_timeout_s: float = 10.0
+    piece_timeout_s: float = 20.0
+    group_timeout_s: float = 3600.0
+    create_timeout_blocks: int = 10
+    seal_timeout_blocks: int = 10
+    retry_first_delay_ms: int = 1_000
+    retry_max_delay_ms: int = 300_000
+    retry_max_attempts: int = 40
+    give_up_after_ms: int = 24 * 3_600_000
+    deletion_interval_s: float = 2.0
+
+    @property
+    def retry(self) -> RetryPolicy:
+        return RetryPolicy(
+            self.retry_first_delay_ms, self.retry_max_delay_ms, self.retry_max_attempts, self.give_up_after_ms
+        )

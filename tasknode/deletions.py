@@ -1,0 +1,112 @@
+"""Deletions: the name is gone at once; the chain and every provider's store follow."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from random import Random
+
+from chain.client import Chain
+from signer.client import Signer
+from sp.domain.errors import JobMoved, NoSuchBucket, NoSuchJob, NoSuchObject, SpError
+from sp.domain.ledger import ChainObject, EventType, ObjectStatus
+from sp.domain.messages import MsgDeleteObject, MsgRejectSealObject, TxMessage
+from sp.domain.retry import RetryPolicy
+from sp.runtime.clock import Clock
+from sp.runtime.log import get_logger
+from spdb.cursors import Cursors
+from spdb.deletions import Deletion, Deletions
+from spdb.objects import Objects
+from tasknode.onchain import OnChain
+from tasknode.worker import Worker
+
+log = get_logger(__name__)
+
+BATCH = 100
+EVENT_BLOCKS = 1000
+CURSOR = "tasknode.chain-events"
+GONE_EVENTS = frozenset(
+    {
+        EventType.DELETE_OBJECT,
+        EventType.CANCEL_CREATE_OBJECT,
+        EventType.DISCONTINUE_OBJECT,
+    }
+)
+"""What takes an object off the chain without this SP having asked for it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Deleter:
+    """Carries out deletion intents. No put of the same name starts before an intent is done, so the order of a user's
+    deletes and puts is the chain's order too."""
+
+    deletions: Deletions
+    chain: Chain
+    onchain: OnChain
+    signer: Signer
+    worker: Worker
+    retry: RetryPolicy
+    clock: Clock
+    random: Random
+
+    async def tick(self) -> bool:
+        due = await self.deletions.due(BATCH)
+        for deletion in due:
+            await self._carry_out(deletion)
+        return bool(due)
+
+    async def _carry_out(self, deletion: Deletion) -> None:
+        try:
+            await self.worker.drop(deletion.job_id)
+            while (found := await self._on_chain(deletion)) is not None:
+                await self.onchain.included(await self.signer.submit(await self._message(deletion, found)))
+            await self.deletions.done(deletion.id)
+            self.worker.wake()
+        except (JobMoved, SpError) as error:
+            attempts = deletion.attempts + 1
+            delay_ms = self.retry.delay_ms(attempts, self.random.random())
+            await self.deletions.postpone(deletion.id, str(error), self.clock.now_ms() + delay_ms)
+            log.warning("deletion postponed", bucket=deletion.bucket, object_name=deletion.object_name, error=str(error))
+
+    async def _on_chain(self, deletion: Deletion) -> ChainObject | None:
+        """The object to be deleted as the chain has it; None when it is gone, or the name means another one now."""
+        try:
+            found = await self.chain.head_object(deletion.bucket, deletion.object_name)
+        except (NoSuchObject, NoSuchBucket):
+            return None
+        if deletion.object_id is not None and found.id != deletion.object_id:
+            return None
+        return found
+
+    async def _message(self, deletion: Deletion, found: ChainObject) -> TxMessage:
+        """A sealed object is deleted by its account; an unsealed creation or update is rejected by the SP first."""
+        if found.status is ObjectStatus.SEALED and found.update is None:
+            return MsgDeleteObject(deletion.account, deletion.bucket, deletion.object_name)
+        return MsgRejectSealObject((await self.signer.keys()).seal, deletion.bucket, deletion.object_name)
+
+
+@dataclass(frozen=True, slots=True)
+class ChainFollower:
+    """Unlinks names whose objects were deleted on chain by others."""
+
+    chain: Chain
+    cursors: Cursors
+    objects: Objects
+    actor: str
+
+    async def tick(self) -> bool:
+        seen = await self.cursors.get(CURSOR)
+        height, events = await self.chain.events(seen, EVENT_BLOCKS)
+        for event in events:
+            if event.type in GONE_EVENTS:
+                await self._unlink(event.object_id)
+        if height > seen:
+            await self.cursors.set(CURSOR, height)
+        return bool(events)
+
+    async def _unlink(self, object_id: int) -> None:
+        entry = await self.objects.by_object_id(object_id)
+        if entry is not None:
+            await self.objects.remove(
+                entry.job.bucket, entry.job.object_name, entry.job.account, self.actor, "deleted on chain"
+            )
+            log.info("name unlinked, its object was deleted on chain", object_id=object_id)

@@ -1,0 +1,97 @@
+"""Everything of a put after its 200: secondaries, replication, seal; deletions; what operators ask about jobs.
+
+Owns:  jobs from UPLOAD_OBJECT_DONE to their end, by lease; deletion intents.
+Never: talks to users, sees a private key, keeps a job in memory only.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+
+from sp.domain.errors import NoSuchObject
+from sp.domain.ids import Address, JobId
+from sp.domain.jobs import Job, JobFilter
+from sp.domain.lifecycle import FINAL, JobState
+from sp.runtime.chores import Chores
+from spdb.jobs import Jobs
+from spdb.objects import Objects
+from tasknode.client import JobDetail
+from tasknode.worker import Worker
+
+WATCH_INTERVAL_S = 0.5
+"""How often a watched job is read again when nobody in this process moves it (another service may)."""
+
+
+@dataclass(slots=True)
+class JobChanges:
+    """Tells watchers in this process that a job moved."""
+
+    _events: defaultdict[JobId, list[asyncio.Event]] = field(default_factory=lambda: defaultdict(list))
+
+    def changed(self, job: Job) -> None:
+        for event in self._events.get(job.id, ()):
+            event.set()
+
+    async def wait(self, job_id: JobId, timeout_s: float) -> None:
+        """Until the job moves, or the time is over."""
+        event = asyncio.Event()
+        self._events[job_id].append(event)
+        try:
+            async with asyncio.timeout(timeout_s):
+                await event.wait()
+        except TimeoutError:
+            return
+        finally:
+            self._events[job_id].remove(event)
+            if not self._events[job_id]:
+                del self._events[job_id]
+
+
+@dataclass(frozen=True, slots=True)
+class TaskNodeService:
+    jobs: Jobs
+    objects: Objects
+    worker: Worker
+    changes: JobChanges
+    chores: Chores
+    actor: str
+
+    async def notify(self, job_id: JobId) -> None:
+        """The job row is the queue: which job it is does not matter."""
+        self.worker.wake()
+
+    async def delete_object(self, bucket: str, object_name: str, account: Address, request_id: str) -> None:
+        if await self.objects.remove(bucket, object_name, account, self.actor, request_id):
+            self.chores.wake()
+
+    async def list_jobs(self, wanted: JobFilter) -> tuple[list[Job], dict[JobState, int]]:
+        return await self.jobs.list(wanted), await self.jobs.counts()
+
+    async def get_job(self, job_id: JobId) -> JobDetail:
+        job = await self.jobs.get(job_id)
+        return JobDetail(job, tuple(await self.jobs.secondaries(job_id)), tuple(await self.jobs.history(job_id)))
+
+    async def get_job_of(self, bucket: str, object_name: str) -> JobDetail:
+        job = await self.jobs.newest_of(bucket, object_name)
+        if job is None:
+            raise NoSuchObject(bucket, object_name)
+        return await self.get_job(job.id)
+
+    async def watch_job(self, job_id: JobId) -> AsyncIterator[JobDetail]:
+        seen = -1
+        while True:
+            detail = await self.get_job(job_id)
+            if len(detail.history) != seen:
+                seen = len(detail.history)
+                yield detail
+            if detail.job.state in FINAL or detail.job.given_up:
+                return
+            await self.changes.wait(job_id, WATCH_INTERVAL_S)
+
+    async def retry_job(self, job_id: JobId) -> Job:
+        job = await self.jobs.retry_now(job_id)
+        self.worker.wake()
+        return job

@@ -1,0 +1,105 @@
+"""Take due jobs by lease and carry them, a bounded number at once."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+
+from sp.domain.errors import JobMoved, SpError
+from sp.domain.ids import JobId
+from sp.domain.jobs import Job
+from sp.runtime.clock import Clock
+from sp.runtime.leases import kept_lease
+from sp.runtime.log import bound, get_logger
+from spdb.jobs import Jobs
+from tasknode.config import TaskNodeConfig
+from tasknode.pipeline import Pipeline
+
+log = get_logger(__name__)
+
+
+@dataclass(slots=True)
+class Worker:
+    """The loop of one task node process. Any number of them may share a database: the lease in the row decides."""
+
+    jobs: Jobs
+    pipeline: Pipeline
+    clock: Clock
+    config: TaskNodeConfig
+    actor: str
+    _running: dict[JobId, asyncio.Task[None]] = field(default_factory=dict)
+    _woken: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def wake(self) -> None:
+        """There may be work: look now."""
+        self._woken.set()
+
+    async def run(self) -> None:
+        """Until cancelled; then every job under way is cancelled too and its lease given back."""
+        try:
+            while True:
+                self._woken.clear()
+                wait_s = await self._take_due()
+                try:
+                    async with asyncio.timeout(wait_s):
+                        await self._woken.wait()
+                except TimeoutError:
+                    continue
+        finally:
+            await self._stop()
+
+    async def drop(self, job_id: JobId) -> None:
+        """Stop carrying one job, if this process does: its object was deleted."""
+        if task := self._running.get(job_id):
+            task.cancel()
+            await asyncio.wait([task])
+
+    async def _take_due(self) -> float:
+        """Start what is due; how long to wait for the next look, in seconds."""
+        try:
+            free = self.config.max_jobs - len(self._running)
+            for job in await self.jobs.take(self.actor, self.config.lease_ms, free) if free else []:
+                task = asyncio.create_task(self._carry(job), name=f"job {job.id}")
+                self._running[job.id] = task
+            due_ms = await self.jobs.next_due_ms()
+        except SpError as error:
+            log.warning("job table not read", error=str(error))
+            return self.config.poll_interval_s
+        if due_ms is None or len(self._running) >= self.config.max_jobs:
+            return self.config.poll_interval_s
+        # a due job that was not taken is another's or waits for its turn: no busy loop over it
+        return min(self.config.poll_interval_s, max(0.05, (due_ms - self.clock.now_ms()) / 1000))
+
+    async def _carry(self, job: Job) -> None:
+        async def renew() -> bool:
+            return await self.jobs.renew_lease(job.id, self.actor, self.config.lease_ms)
+
+        try:
+            with bound(job_id=job.id, request_id=job.request_id):
+                async with kept_lease(job.id, renew, self.config.lease_ms, self.clock):
+                    await self.pipeline.carry(job)
+        except JobMoved:
+            log.info("job moved by another", job_id=job.id)
+        except asyncio.CancelledError:
+            await self._release(job)
+            raise
+        except SpError as error:
+            log.warning("job left to its lease", job_id=job.id, error=str(error))
+        except Exception:
+            log.exception("job crashed; it is taken again when its lease ends", job_id=job.id)
+        finally:
+            del self._running[job.id]
+            self.wake()
+
+    async def _release(self, job: Job) -> None:
+        releasing = asyncio.ensure_future(self.jobs.release(job.id, self.actor))
+        await asyncio.wait([releasing])
+        if error := releasing.exception():
+            log.warning("lease not given back", job_id=job.id, error=str(error))
+
+    async def _stop(self) -> None:
+        tasks = list(self._running.values())
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks)

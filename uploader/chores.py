@@ -1,0 +1,64 @@
+"""Collect the segments of puts that came to nothing, or whose content was replaced or deleted."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from piecestore.store import PieceStore
+from sp.domain.errors import PieceNotFound
+from sp.domain.ids import SegmentIndex
+from sp.domain.jobs import Job
+from sp.domain.pieces import SegmentKey
+from sp.runtime.clock import Clock
+from sp.runtime.log import get_logger
+from spdb.jobs import Jobs
+
+log = get_logger(__name__)
+
+BATCH = 100
+
+
+@dataclass(frozen=True, slots=True)
+class SegmentCollector:
+    """Removes segments that one row proves dead: a job's pieces are its own, so its row alone decides.
+
+    Crash-safe: the row stays marked until its segments are gone, and deleting twice is harmless.
+    """
+
+    pieces: PieceStore
+    jobs: Jobs
+    clock: Clock
+    keep_failed_ms: int
+    actor: str
+
+    async def tick(self) -> bool:
+        """Fail uploads whose process vanished, delete dead segments, purge rows past their retention."""
+        expired = await self.jobs.expired_uploads(BATCH)
+        for job in expired:
+            await self.jobs.fail_upload(job.id, "the uploading process vanished", self.actor)
+        dead = await self.jobs.collectable(BATCH)
+        for job in dead:
+            await self._delete_segments(job)
+            await self.jobs.collected(job.id)
+            log.info("segments collected", job_id=job.id, bucket=job.bucket, object_name=job.object_name)
+        purged = await self.jobs.purge(self.clock.now_ms() - self.keep_failed_ms, BATCH)
+        return bool(expired or dead or purged)
+
+    async def _delete_segments(self, job: Job) -> None:
+        """All segments of a job. How many an aborted one had is not recorded, but they were made in order, with at most
+        two open at a time: past two absent ones there are none."""
+        if job.segment_checksums:
+            for index in range(len(job.segment_checksums)):
+                await self.pieces.delete(SegmentKey(job.id, SegmentIndex(index)))
+            return
+        index = absent = 0
+        while absent < 2:
+            key = SegmentKey(job.id, SegmentIndex(index))
+            try:
+                await self.pieces.size(key)
+            except PieceNotFound:
+                absent += 1
+            else:
+                absent = 0
+                await self.pieces.delete(key)
+            index += 1

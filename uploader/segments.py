@@ -1,0 +1,89 @@
+"""Cutting a stream of bytes into durable segments."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import AsyncExitStack
+
+from piecestore.store import PieceStore, PieceWriter
+from sp.domain.ids import Checksum, JobId, SegmentIndex
+from sp.domain.pieces import SegmentKey
+
+
+class SegmentCutter:
+    """Cuts what it is fed every `max_segment_size` bytes and stores each segment under its key.
+
+    While one segment is made durable the next one is already being received; at most two are open at a time, and
+    neither is held in memory. Segments become durable in ascending order. Use as a context: leaving it without `end`
+    abandons what is open.
+    """
+
+    def __init__(self, pieces: PieceStore, job_id: JobId, max_segment_size: int) -> None:
+        self._pieces = pieces
+        self._job_id = job_id
+        self._max_segment_size = max_segment_size
+        self._begun = 0
+        self._open: tuple[PieceWriter, AsyncExitStack] | None = None
+        self._committing: asyncio.Task[Checksum] | None = None
+        self._checksums: list[Checksum] = []
+        self.payload_size = 0
+
+    async def __aenter__(self) -> SegmentCutter:
+        return self
+
+    async def __aexit__(self, *failure: object) -> None:
+        if self._committing is not None:
+            self._committing.cancel()
+            await asyncio.wait([self._committing])
+        if self._open is not None:
+            await self._open[1].aclose()
+
+    async def feed(self, chunk: bytes | memoryview) -> None:
+        """Append bytes; waits while the store is slower than the sender."""
+        view = memoryview(chunk)
+        while view:
+            writer = await self._writer()
+            part = view[: self._max_segment_size - writer.size]
+            await writer.write(part)
+            self.payload_size += len(part)
+            view = view[len(part) :]
+            if writer.size == self._max_segment_size:
+                await self._cut()
+
+    async def end(self) -> tuple[Checksum, ...]:
+        """All segments durable: their checksums in order."""
+        if self._open is not None:
+            await self._cut()
+        await self._committed()
+        return tuple(self._checksums)
+
+    async def _writer(self) -> PieceWriter:
+        if self._open is None:
+            key = SegmentKey(self._job_id, SegmentIndex(self._begun))
+            stack = AsyncExitStack()
+            writer = await stack.enter_async_context(self._pieces.writer(key))
+            self._open = (writer, stack)
+            self._begun += 1
+        return self._open[0]
+
+    async def _cut(self) -> None:
+        assert self._open is not None
+        await self._committed()
+        writer, stack = self._open
+        self._open = None
+        self._committing = asyncio.create_task(_commit(writer, stack), name=f"commit a segment of job {self._job_id}")
+
+    async def _committed(self) -> None:
+        if self._committing is not None:
+            task, self._committing = self._committing, None
+            try:
+                self._checksums.append(await task)
+            except asyncio.CancelledError:
+                task.cancel()
+                await asyncio.wait([task])
+                raise
+
+
+async def _commit(writer: PieceWriter, stack: AsyncExitStack) -> Checksum:
+    async with stack:
+        return await writer.commit()

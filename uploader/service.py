@@ -1,0 +1,112 @@
+"""Take objects in: cut, hashed, durable, recorded.
+
+Owns:  segments on their way in, and jobs up to UPLOAD_OBJECT_DONE or UPLOAD_OBJECT_ERROR.
+Never: talks to other providers or the chain, acknowledges what is not durable.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+
+from piecestore.store import PieceStore
+from sp.domain.errors import IntegrityMismatch, ObjectTooLarge, PayloadSizeMismatch, SpError
+from sp.domain.ids import PRIMARY
+from sp.domain.integrity import integrity_hash
+from sp.domain.jobs import Job, PutOrder, StoredPayload
+from sp.runtime.clock import Clock
+from sp.runtime.leases import kept_lease
+from sp.runtime.limits import Slots
+from sp.runtime.log import bound, get_logger
+from spdb.jobs import Jobs
+from tasknode.client import TaskNode
+from uploader.client import PutReceipt
+from uploader.config import UploaderConfig
+from uploader.segments import SegmentCutter
+
+log = get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class UploaderService:
+    """The Uploader (uploader.client has the contract). actor: this process, as jobs' history names it."""
+
+    pieces: PieceStore
+    jobs: Jobs
+    tasknode: TaskNode
+    clock: Clock
+    config: UploaderConfig
+    slots: Slots
+    actor: str
+
+    async def put(self, order: PutOrder, body: AsyncIterator[bytes]) -> PutReceipt:
+        """Store one object; see uploader.client.Uploader.put."""
+        if order.payload_size is not None:
+            check_size(order, order.payload_size)
+        with self.slots.slot():
+            job = await self.jobs.begin_upload(order, self.actor, self.config.lease_ms)
+            with bound(job_id=job.id):
+                try:
+                    job = await self._store(job, order, body)
+                except BaseException as failure:
+                    await self._abort(job, failure)
+                    raise
+                await self._notify(job)
+        assert job.payload_size is not None
+        assert job.root is not None
+        return PutReceipt(job.id, job.payload_size, job.root, job.updated_at_ms)
+
+    async def _store(self, job: Job, order: PutOrder, body: AsyncIterator[bytes]) -> Job:
+        lease_ms = self.config.lease_ms
+
+        async def renew() -> bool:
+            return await self.jobs.renew_lease(job.id, self.actor, lease_ms)
+
+        async with (
+            kept_lease(job.id, renew, lease_ms, self.clock),
+            SegmentCutter(self.pieces, job.id, order.params.max_segment_size) as cutter,
+        ):
+            async for chunk in body:
+                check_size(order, cutter.payload_size + len(chunk))
+                await cutter.feed(chunk)
+            check_complete(order, cutter.payload_size)
+            checksums = await cutter.end()
+            root = integrity_hash(checksums)
+            if order.expected_root is not None and root != order.expected_root:
+                raise IntegrityMismatch(PRIMARY, order.expected_root.hex(), root.hex())
+            return await self.jobs.finish_upload(job, StoredPayload(cutter.payload_size, root, checksums), self.actor)
+
+    async def _abort(self, job: Job, failure: BaseException) -> None:
+        """Record why, so that the collector removes the segments. If even that fails, the lease's end does it."""
+        reason = str(failure) if isinstance(failure, SpError) else f"{type(failure).__name__}: {failure}".rstrip(": ")
+        recording = asyncio.ensure_future(self.jobs.fail_upload(job.id, reason, self.actor))
+        try:
+            await asyncio.shield(recording)
+        except asyncio.CancelledError:
+            await asyncio.wait([recording])
+            raise
+        except SpError as error:
+            log.warning("aborted upload not recorded", job_id=job.id, error=str(error))
+
+    async def _notify(self, job: Job) -> None:
+        """Only a hint: the job row is the queue, so a deaf task node costs time and nothing else."""
+        try:
+            async with asyncio.timeout(self.config.notify_timeout_s):
+                await self.tasknode.notify(job.id)
+        except (SpError, TimeoutError) as error:
+            log.warning("task node not notified", job_id=job.id, error=str(error))
+
+
+def check_size(order: PutOrder, size: int) -> None:
+    """What has come so far must fit what was declared and what the chain allows."""
+    if order.payload_size is not None and size > order.payload_size:
+        raise PayloadSizeMismatch(order.payload_size, size)
+    if size > order.params.max_payload_size:
+        raise ObjectTooLarge(size, order.params.max_payload_size)
+
+
+def check_complete(order: PutOrder, size: int) -> None:
+    """The body has ended: it must be all of what was declared."""
+    if order.payload_size is not None and size != order.payload_size:
+        raise PayloadSizeMismatch(order.payload_size, size)
