@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 from downloader.reading import SegmentReader
 from downloader.rebuild import Rebuilder
-from sp.domain.errors import NoSuchJob, NoSuchObject, PieceCorrupt, PieceNotFound, ShortPiece
-from sp.domain.ids import SegmentIndex
+from sp.domain.errors import InvalidRange, NoSuchJob, NoSuchObject, PieceCorrupt, PieceNotFound, ShortPiece
+from sp.domain.ids import JobId, SegmentIndex
 from sp.domain.jobs import Job, Listing, ObjectEntry
 from sp.domain.lifecycle import JobState
 from sp.domain.pieces import SegmentKey
@@ -41,6 +41,16 @@ class DownloaderService:
 
     async def list(self, bucket: str, prefix: str, delimiter: str, marker: str, limit: int) -> Listing:
         return await self.objects.list(bucket, prefix, delimiter, marker, limit)
+
+    async def entry_of(self, job_id: JobId, start: int, stop: int) -> ObjectEntry:
+        """The entry whose content a GET that was headed before is to send; NoSuchObject, InvalidRange."""
+        try:
+            job = await self.jobs.get(job_id)
+        except NoSuchJob:
+            raise NoSuchObject("", f"job {job_id}") from None
+        if job.payload_size is None or not 0 <= start <= stop <= job.payload_size:
+            raise InvalidRange(job.payload_size or 0)
+        return ObjectEntry(job, job.updated_at_ms)
 
     async def get(self, entry: ObjectEntry, start: int, stop: int) -> AsyncIterator[bytes | memoryview]:
         job = entry.job

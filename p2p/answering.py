@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-import structlog
-
 from chain.client import Chain
+from p2p.client import PeerStatus
 from p2p.policy import Facts, Rules, approval_for, check_sizes, refusal
 from p2p.replay import SeenNonces
 from piecestore.store import PieceStore
@@ -20,19 +19,9 @@ from sp.domain.errors import ApprovalRefused, NoSuchBucket, NoSuchObjectId, Sign
 from sp.domain.ids import Address
 from sp.domain.ledger import Bucket, ChainObject
 from sp.runtime.clock import Clock
+from sp.runtime.log import get_logger
 
-log = structlog.get_logger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Status:
-    """What a ping tells. free_bytes: of the piece store; height: of the newest block seen."""
-
-    operator: Address
-    height: int
-    free_bytes: int
-    accepting: bool
-    version: str
+log = get_logger(__name__)
 
 
 @dataclass(slots=True)
@@ -72,7 +61,7 @@ class Answering:
         facts = await self._facts(request)
         reason = refusal(request, self.rules, facts)
         if reason:
-            log.info("approval_refused", object_id=request.object.object_id, asker=request.asker, reason=reason)
+            log.info("approval refused", object_id=request.object.object_id, asker=request.asker, reason=reason)
             self.counted("refused")
             raise ApprovalRefused(me, reason)
         height = (await self.chain.latest_block()).height
@@ -80,10 +69,10 @@ class Answering:
         self.counted("given")
         return SignedApproval(approval, await self.signer.sign(approval)), facts.free_bytes
 
-    async def status(self) -> Status:
+    async def status(self) -> PeerStatus:
         me = (await self.signer.keys()).operator
         height = (await self.chain.latest_block()).height
-        return Status(me, height, await self.store.free_bytes(), not self.door.reason, self.version)
+        return PeerStatus(me, height, await self.store.free_bytes(), not self.door.reason, self.version)
 
     async def _check_asker(self, request: ApprovalRequest, signature: bytes, me: Address) -> None:
         asker = (await self.chain.storage_providers()).get(request.asker)

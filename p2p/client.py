@@ -3,10 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, cast
 
-from sp.domain.approvals import ObjectRef, SignedApproval
-from sp.domain.ids import Address
+import grpc
+from sp.runtime.parts import Parts
+from sp.runtime.rpc import dial
+
+from proto import p2p_pb2 as pb
+from proto.p2p_pb2_grpc import P2PPeerStub, P2PStub
+from sp.domain.addresses import parse_address
+from sp.domain.approvals import ApprovalRequest, ObjectRef, SignedApproval
+from sp.domain.ids import Address, Signature
+from sp.runtime.channels import Channels
+from sp.wire import common as wire
+
+CALL_TIMEOUT_S = 15.0
+"""Longest wait for the P2P node: more than one round of asking takes, and two where one waits for another's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +58,18 @@ class Peer:
     version: str
 
 
+@dataclass(frozen=True, slots=True)
+class PeerStatus:
+    """What a provider tells of itself when pinged. height: of the newest block it has seen; free_bytes: for pieces;
+    accepting: takes new objects."""
+
+    operator: Address
+    height: int
+    free_bytes: int
+    accepting: bool
+    version: str
+
+
 class P2P(Protocol):
     async def get_approvals(
         self, wanted: ObjectRef, needed: int, spares: int, exclude: frozenset[Address]
@@ -59,3 +83,91 @@ class P2P(Protocol):
 
     async def report_peer(self, operator: Address, error: str | None) -> None:
         """How a provider did: an error freezes it for a while (longer each time), None clears it."""
+
+
+class OtherPeers(Protocol):
+    """The P2P nodes of all other providers, by endpoint. Whatever they answer is unverified."""
+
+    async def ask(self, endpoint: str, request: ApprovalRequest, signature: Signature) -> Accepted:
+        """ApprovalRefused, or whatever else the far side raised; ServiceUnavailable, DeadlineExceeded."""
+
+    async def ping(self, endpoint: str) -> PeerStatus:
+        """ServiceUnavailable, DeadlineExceeded."""
+
+
+class GrpcPeers:
+    """OtherPeers over gRPC; every call has the channels' deadline."""
+
+    def __init__(self, channels: Channels) -> None:
+        self._channels = channels
+
+    async def ask(self, endpoint: str, request: ApprovalRequest, signature: Signature) -> Accepted:
+        message = pb.AskApprovalRequest(request=wire.approval_request_pb(request), signature=signature)
+        async with self._channels.channel(endpoint) as channel:
+            reply = await P2PPeerStub(channel).AskApproval(message)
+        return Accepted(wire.signed_approval(reply.approval), reply.free_bytes)
+
+    async def ping(self, endpoint: str) -> PeerStatus:
+        async with self._channels.channel(endpoint) as channel:
+            reply = await P2PPeerStub(channel).Ping(pb.PingRequest())
+        operator = parse_address(reply.operator)
+        return PeerStatus(operator, reply.height, reply.free_bytes, reply.accepting, reply.version[:64])
+
+
+class P2PClient:
+    """The P2P node of this provider in another process."""
+
+    def __init__(self, channel: grpc.aio.Channel) -> None:
+        self._stub = P2PStub(channel)
+
+    async def get_approvals(
+        self, wanted: ObjectRef, needed: int, spares: int, exclude: frozenset[Address]
+    ) -> Approvals:
+        request = pb.GetApprovalsRequest(
+            object=wire.object_ref_pb(wanted), needed=needed, spares=spares, exclude=sorted(exclude)
+        )
+        reply = await self._stub.GetApprovals(request)
+        return Approvals(
+            tuple(Accepted(wire.signed_approval(a.approval), a.free_bytes) for a in reply.accepted),
+            tuple((parse_address(r.provider), r.reason) for r in reply.refused),
+        )
+
+    async def list_peers(self, ping: bool) -> list[Peer]:
+        reply = await self._stub.ListPeers(pb.ListPeersRequest(ping=ping))
+        return [_peer(peer) for peer in reply.peers]
+
+    async def report_peer(self, operator: Address, error: str | None) -> None:
+        request = pb.ReportPeerRequest(operator=operator, ok=error is None, error=(error or "")[:1024])
+        await self._stub.ReportPeer(request)
+
+
+async def connect(parts: Parts) -> P2P:
+    """The P2P node in this process, or a client of the one at its configured endpoint (channel shared and kept)."""
+    local = parts.local("p2p")
+    if local is not None:
+        return cast(P2P, local)
+    common = parts.common
+    channel = await parts.once(
+        "channel p2p", lambda: dial(common.endpoint.p2p, tls=common.tls, timeout_s=CALL_TIMEOUT_S)
+    )
+    return P2PClient(channel)
+
+
+def _peer(message: pb.Peer) -> Peer:
+    return Peer(
+        operator=parse_address(message.operator),
+        moniker=message.moniker,
+        p2p_endpoint=message.p2p_endpoint,
+        in_service=message.in_service,
+        reachable=message.reachable,
+        ping_us=message.ping_us,
+        height=message.height,
+        free_bytes=message.free_bytes,
+        accepting=message.accepting,
+        frozen_until_ms=message.frozen_until_ms,
+        failures=message.failures,
+        last_error=message.last_error,
+        approvals_given=message.approvals_given,
+        approvals_refused=message.approvals_refused,
+        version=message.version,
+    )

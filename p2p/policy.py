@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from sp.domain.approvals import Approval, ApprovalRequest, ObjectRef
-from sp.domain.contents import Content, contradiction
+from sp.domain.contents import Content, contradiction, same_cut
 from sp.domain.errors import InvalidRequest
 from sp.domain.ids import Address
 from sp.domain.ledger import Bucket, ChainObject, StorageProvider
@@ -60,7 +60,7 @@ def check_ref_sizes(ref: ObjectRef) -> None:
         raise InvalidRequest("object id or version out of bounds")
     if not 3 <= len(ref.bucket.encode()) <= 63 or not 1 <= len(ref.object_name.encode()) <= 1024:
         raise InvalidRequest("bucket or object name too short or too long")
-    if not 1 <= ref.payload_size <= ref.params.max_payload_size:
+    if not 1 <= ref.payload_size < 2**63:
         raise InvalidRequest("payload size out of bounds")
 
 
@@ -74,7 +74,9 @@ def refusal(request: ApprovalRequest, rules: Rules, facts: Facts) -> str:
         return "blocked"
     if rules.max_object_bytes and ref.payload_size > rules.max_object_bytes:
         return f"too large: at most {rules.max_object_bytes} bytes"
-    if facts.params != ref.params:
+    if ref.payload_size > facts.params.max_payload_size:
+        return "too large for the chain"
+    if not same_cut(facts.params, ref.params):
         return "its storage parameters are not the chain's"
     if facts.free_bytes < need_bytes + rules.reserve_bytes:
         return "full"
@@ -88,7 +90,7 @@ def _refusal_by_chain(request: ApprovalRequest, facts: Facts) -> str:
     if facts.found is None:
         return ""
     if facts.content is None:
-        return "superseded" if request.object.version < facts.found.version else ""
+        return "superseded or discontinued" if request.object.version <= facts.found.version else ""
     if facts.content.sealed:
         return "sealed already"
     return contradiction(facts.found, facts.content, request.object)
@@ -100,9 +102,7 @@ def approval_for(request: ApprovalRequest, me: Address, now_s: int, height: int,
     return Approval(request.object, request.asker, me, now_s + lifetime_s, height + blocks)
 
 
-def objection(
-    approval: Approval, question: ApprovalRequest, approver: StorageProvider, now_s: int, height: int
-) -> str:
+def objection(approval: Approval, question: ApprovalRequest, approver: StorageProvider, now_s: int, height: int) -> str:
     """What is wrong with an answer, its signature apart; "" when it is what was asked for."""
     if approval.object != question.object:
         return "approval for another object"

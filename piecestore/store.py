@@ -22,7 +22,8 @@ class PieceWriter(Protocol):
     async def commit(self) -> Checksum:
         """Make the piece durable (data and directory entry) and visible under its key; the sha256 of its bytes.
         Same key and same bytes as before: no-op. Same key, other bytes: PieceExists, and the old bytes stay.
-        A piece whose commit did not return is either absent or whole after a crash, never partial."""
+        A piece whose commit did not return, or raised StoreFailed, is either absent or whole, never partial: put the
+        same bytes again, or delete. StoreFull, StoreFailed."""
 
     @property
     def size(self) -> int:

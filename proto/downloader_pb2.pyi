@@ -7,6 +7,7 @@ from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf.internal import containers as _containers
+from proto import tasknode_pb2 as _tasknode_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -42,73 +43,24 @@ Global___HeadRequest: _TypeAlias = HeadRequest  # noqa: Y015
 
 @_typing.final
 class ObjectEntry(_message.Message):
+    """What a name means on this SP now: its job row, and when the put was acknowledged."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
-    @_typing.final
-    class HeadersEntry(_message.Message):
-        DESCRIPTOR: _descriptor.Descriptor
-
-        KEY_FIELD_NUMBER: _builtins.int
-        VALUE_FIELD_NUMBER: _builtins.int
-        key: _builtins.str
-        value: _builtins.str
-        def __init__(
-            self,
-            *,
-            key: _builtins.str = ...,
-            value: _builtins.str = ...,
-        ) -> None: ...
-        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
-        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-        def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-    JOB_ID_FIELD_NUMBER: _builtins.int
-    OBJECT_ID_FIELD_NUMBER: _builtins.int
-    VERSION_FIELD_NUMBER: _builtins.int
-    BUCKET_FIELD_NUMBER: _builtins.int
-    OBJECT_NAME_FIELD_NUMBER: _builtins.int
-    ACCOUNT_FIELD_NUMBER: _builtins.int
-    PAYLOAD_SIZE_FIELD_NUMBER: _builtins.int
-    ROOT_FIELD_NUMBER: _builtins.int
-    JOB_STATE_FIELD_NUMBER: _builtins.int
-    HEADERS_FIELD_NUMBER: _builtins.int
+    JOB_FIELD_NUMBER: _builtins.int
     UPDATED_AT_MS_FIELD_NUMBER: _builtins.int
-    VISIBILITY_FIELD_NUMBER: _builtins.int
-    job_id: _builtins.int
-    object_id: _builtins.int
-    """0: not on chain yet"""
-    version: _builtins.int
-    bucket: _builtins.str
-    object_name: _builtins.str
-    account: _builtins.str
-    payload_size: _builtins.int
-    root: _builtins.bytes
-    job_state: _builtins.int
     updated_at_ms: _builtins.int
-    visibility: _builtins.int
     @_builtins.property
-    def headers(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]: ...
+    def job(self) -> _tasknode_pb2.Job: ...
     def __init__(
         self,
         *,
-        job_id: _builtins.int = ...,
-        object_id: _builtins.int = ...,
-        version: _builtins.int = ...,
-        bucket: _builtins.str = ...,
-        object_name: _builtins.str = ...,
-        account: _builtins.str = ...,
-        payload_size: _builtins.int = ...,
-        root: _builtins.bytes = ...,
-        job_state: _builtins.int = ...,
-        headers: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
+        job: _tasknode_pb2.Job | None = ...,
         updated_at_ms: _builtins.int = ...,
-        visibility: _builtins.int = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["job", b"job"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["account", b"account", "bucket", b"bucket", "headers", b"headers", "job_id", b"job_id", "job_state", b"job_state", "object_id", b"object_id", "object_name", b"object_name", "payload_size", b"payload_size", "root", b"root", "updated_at_ms", b"updated_at_ms", "version", b"version", "visibility", b"visibility"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["job", b"job", "updated_at_ms", b"updated_at_ms"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -118,30 +70,24 @@ Global___ObjectEntry: _TypeAlias = ObjectEntry  # noqa: Y015
 class GetRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
-    BUCKET_FIELD_NUMBER: _builtins.int
-    OBJECT_NAME_FIELD_NUMBER: _builtins.int
     JOB_ID_FIELD_NUMBER: _builtins.int
     START_FIELD_NUMBER: _builtins.int
     STOP_FIELD_NUMBER: _builtins.int
-    bucket: _builtins.str
-    object_name: _builtins.str
     job_id: _builtins.int
-    """of the entry that HEAD showed; the content that was headed is the content that is sent"""
+    """of the entry that HEAD showed: the content that was headed is the content that is sent"""
     start: _builtins.int
     stop: _builtins.int
     """half-open"""
     def __init__(
         self,
         *,
-        bucket: _builtins.str = ...,
-        object_name: _builtins.str = ...,
         job_id: _builtins.int = ...,
         start: _builtins.int = ...,
         stop: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["bucket", b"bucket", "job_id", b"job_id", "object_name", b"object_name", "start", b"start", "stop", b"stop"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["job_id", b"job_id", "start", b"start", "stop", b"stop"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

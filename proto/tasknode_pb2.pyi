@@ -68,19 +68,44 @@ Global___DeleteObjectRequest: _TypeAlias = DeleteObjectRequest  # noqa: Y015
 
 @_typing.final
 class Job(_message.Message):
+    """One row of the job table (sp.domain.jobs.Job)."""
+
     DESCRIPTOR: _descriptor.Descriptor
+
+    @_typing.final
+    class HeadersEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.str
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
 
     ID_FIELD_NUMBER: _builtins.int
     STATE_FIELD_NUMBER: _builtins.int
+    ROW_VERSION_FIELD_NUMBER: _builtins.int
     BUCKET_FIELD_NUMBER: _builtins.int
     OBJECT_NAME_FIELD_NUMBER: _builtins.int
     ACCOUNT_FIELD_NUMBER: _builtins.int
+    VISIBILITY_FIELD_NUMBER: _builtins.int
+    HEADERS_FIELD_NUMBER: _builtins.int
     DELEGATED_FIELD_NUMBER: _builtins.int
     OBJECT_ID_FIELD_NUMBER: _builtins.int
     VERSION_FIELD_NUMBER: _builtins.int
     PAYLOAD_SIZE_FIELD_NUMBER: _builtins.int
     ROOT_FIELD_NUMBER: _builtins.int
-    SEGMENTS_FIELD_NUMBER: _builtins.int
+    SEGMENT_CHECKSUMS_FIELD_NUMBER: _builtins.int
     ATTEMPTS_FIELD_NUMBER: _builtins.int
     NEXT_ATTEMPT_AT_MS_FIELD_NUMBER: _builtins.int
     GIVEN_UP_FIELD_NUMBER: _builtins.int
@@ -91,18 +116,25 @@ class Job(_message.Message):
     REQUEST_ID_FIELD_NUMBER: _builtins.int
     CREATED_AT_MS_FIELD_NUMBER: _builtins.int
     UPDATED_AT_MS_FIELD_NUMBER: _builtins.int
+    COLLECT_FIELD_NUMBER: _builtins.int
     PARAMS_FIELD_NUMBER: _builtins.int
     id: _builtins.int
     state: _builtins.int
+    """sp.domain.lifecycle.JobState"""
+    row_version: _builtins.int
+    """counts every change of the row"""
     bucket: _builtins.str
     object_name: _builtins.str
     account: _builtins.str
+    visibility: _builtins.int
     delegated: _builtins.bool
     object_id: _builtins.int
+    """0: not on chain yet"""
     version: _builtins.int
     payload_size: _builtins.int
+    """bytes, once known"""
     root: _builtins.bytes
-    segments: _builtins.int
+    """integrity hash of the segments, once known"""
     attempts: _builtins.int
     next_attempt_at_ms: _builtins.int
     given_up: _builtins.bool
@@ -113,6 +145,11 @@ class Job(_message.Message):
     request_id: _builtins.str
     created_at_ms: _builtins.int
     updated_at_ms: _builtins.int
+    collect: _builtins.bool
+    @_builtins.property
+    def headers(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]: ...
+    @_builtins.property
+    def segment_checksums(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]: ...
     @_builtins.property
     def params(self) -> _common_pb2.StorageParams: ...
     def __init__(
@@ -120,15 +157,18 @@ class Job(_message.Message):
         *,
         id: _builtins.int = ...,
         state: _builtins.int = ...,
+        row_version: _builtins.int = ...,
         bucket: _builtins.str = ...,
         object_name: _builtins.str = ...,
         account: _builtins.str = ...,
+        visibility: _builtins.int = ...,
+        headers: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
         delegated: _builtins.bool = ...,
         object_id: _builtins.int = ...,
         version: _builtins.int = ...,
         payload_size: _builtins.int | None = ...,
         root: _builtins.bytes = ...,
-        segments: _builtins.int = ...,
+        segment_checksums: _abc.Iterable[_builtins.bytes] | None = ...,
         attempts: _builtins.int = ...,
         next_attempt_at_ms: _builtins.int | None = ...,
         given_up: _builtins.bool = ...,
@@ -139,11 +179,12 @@ class Job(_message.Message):
         request_id: _builtins.str = ...,
         created_at_ms: _builtins.int = ...,
         updated_at_ms: _builtins.int = ...,
+        collect: _builtins.bool = ...,
         params: _common_pb2.StorageParams | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_next_attempt_at_ms", b"_next_attempt_at_ms", "_payload_size", b"_payload_size", "next_attempt_at_ms", b"next_attempt_at_ms", "params", b"params", "payload_size", b"payload_size"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_next_attempt_at_ms", b"_next_attempt_at_ms", "_payload_size", b"_payload_size", "account", b"account", "attempts", b"attempts", "bucket", b"bucket", "created_at_ms", b"created_at_ms", "delegated", b"delegated", "error", b"error", "given_up", b"given_up", "id", b"id", "lease_owner", b"lease_owner", "lease_until_ms", b"lease_until_ms", "next_attempt_at_ms", b"next_attempt_at_ms", "object_id", b"object_id", "object_name", b"object_name", "params", b"params", "payload_size", b"payload_size", "request_id", b"request_id", "root", b"root", "segments", b"segments", "state", b"state", "tx_hash", b"tx_hash", "updated_at_ms", b"updated_at_ms", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_next_attempt_at_ms", b"_next_attempt_at_ms", "_payload_size", b"_payload_size", "account", b"account", "attempts", b"attempts", "bucket", b"bucket", "collect", b"collect", "created_at_ms", b"created_at_ms", "delegated", b"delegated", "error", b"error", "given_up", b"given_up", "headers", b"headers", "id", b"id", "lease_owner", b"lease_owner", "lease_until_ms", b"lease_until_ms", "next_attempt_at_ms", b"next_attempt_at_ms", "object_id", b"object_id", "object_name", b"object_name", "params", b"params", "payload_size", b"payload_size", "request_id", b"request_id", "root", b"root", "row_version", b"row_version", "segment_checksums", b"segment_checksums", "state", b"state", "tx_hash", b"tx_hash", "updated_at_ms", b"updated_at_ms", "version", b"version", "visibility", b"visibility"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__next_attempt_at_ms: _TypeAlias = _typing.Literal["next_attempt_at_ms"]  # noqa: Y015
     _WhichOneofArgType__next_attempt_at_ms: _TypeAlias = _typing.Literal["_next_attempt_at_ms", b"_next_attempt_at_ms"]  # noqa: Y015
@@ -160,8 +201,10 @@ Global___Job: _TypeAlias = Job  # noqa: Y015
 class Secondary(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
+    JOB_ID_FIELD_NUMBER: _builtins.int
     REDUNDANCY_INDEX_FIELD_NUMBER: _builtins.int
     PROVIDER_FIELD_NUMBER: _builtins.int
+    APPROVAL_FIELD_NUMBER: _builtins.int
     STATE_FIELD_NUMBER: _builtins.int
     INTEGRITY_HASH_FIELD_NUMBER: _builtins.int
     SIGNATURE_FIELD_NUMBER: _builtins.int
@@ -169,6 +212,7 @@ class Secondary(_message.Message):
     ERROR_FIELD_NUMBER: _builtins.int
     STARTED_AT_MS_FIELD_NUMBER: _builtins.int
     ENDED_AT_MS_FIELD_NUMBER: _builtins.int
+    job_id: _builtins.int
     redundancy_index: _builtins.int
     provider: _builtins.str
     state: _builtins.int
@@ -179,11 +223,15 @@ class Secondary(_message.Message):
     error: _builtins.str
     started_at_ms: _builtins.int
     ended_at_ms: _builtins.int
+    @_builtins.property
+    def approval(self) -> _common_pb2.SignedApproval: ...
     def __init__(
         self,
         *,
+        job_id: _builtins.int = ...,
         redundancy_index: _builtins.int = ...,
         provider: _builtins.str = ...,
+        approval: _common_pb2.SignedApproval | None = ...,
         state: _builtins.int = ...,
         integrity_hash: _builtins.bytes = ...,
         signature: _builtins.bytes = ...,
@@ -192,9 +240,9 @@ class Secondary(_message.Message):
         started_at_ms: _builtins.int = ...,
         ended_at_ms: _builtins.int = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["approval", b"approval"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempts", b"attempts", "ended_at_ms", b"ended_at_ms", "error", b"error", "integrity_hash", b"integrity_hash", "provider", b"provider", "redundancy_index", b"redundancy_index", "signature", b"signature", "started_at_ms", b"started_at_ms", "state", b"state"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["approval", b"approval", "attempts", b"attempts", "ended_at_ms", b"ended_at_ms", "error", b"error", "integrity_hash", b"integrity_hash", "job_id", b"job_id", "provider", b"provider", "redundancy_index", b"redundancy_index", "signature", b"signature", "started_at_ms", b"started_at_ms", "state", b"state"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -204,6 +252,7 @@ Global___Secondary: _TypeAlias = Secondary  # noqa: Y015
 class HistoryRow(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
+    JOB_ID_FIELD_NUMBER: _builtins.int
     SEQ_FIELD_NUMBER: _builtins.int
     AT_MS_FIELD_NUMBER: _builtins.int
     FROM_STATE_FIELD_NUMBER: _builtins.int
@@ -213,6 +262,7 @@ class HistoryRow(_message.Message):
     REASON_FIELD_NUMBER: _builtins.int
     PROVIDER_FIELD_NUMBER: _builtins.int
     ACTOR_FIELD_NUMBER: _builtins.int
+    job_id: _builtins.int
     seq: _builtins.int
     at_ms: _builtins.int
     from_state: _builtins.int
@@ -225,6 +275,7 @@ class HistoryRow(_message.Message):
     def __init__(
         self,
         *,
+        job_id: _builtins.int = ...,
         seq: _builtins.int = ...,
         at_ms: _builtins.int = ...,
         from_state: _builtins.int = ...,
@@ -237,7 +288,7 @@ class HistoryRow(_message.Message):
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["actor", b"actor", "at_ms", b"at_ms", "attempt", b"attempt", "event", b"event", "from_state", b"from_state", "provider", b"provider", "reason", b"reason", "seq", b"seq", "state", b"state"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["actor", b"actor", "at_ms", b"at_ms", "attempt", b"attempt", "event", b"event", "from_state", b"from_state", "job_id", b"job_id", "provider", b"provider", "reason", b"reason", "seq", b"seq", "state", b"state"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -355,26 +406,22 @@ class JobDetail(_message.Message):
     JOB_FIELD_NUMBER: _builtins.int
     SECONDARIES_FIELD_NUMBER: _builtins.int
     HISTORY_FIELD_NUMBER: _builtins.int
-    SEGMENT_CHECKSUMS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def job(self) -> Global___Job: ...
     @_builtins.property
     def secondaries(self) -> _containers.RepeatedCompositeFieldContainer[Global___Secondary]: ...
     @_builtins.property
     def history(self) -> _containers.RepeatedCompositeFieldContainer[Global___HistoryRow]: ...
-    @_builtins.property
-    def segment_checksums(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]: ...
     def __init__(
         self,
         *,
         job: Global___Job | None = ...,
         secondaries: _abc.Iterable[Global___Secondary] | None = ...,
         history: _abc.Iterable[Global___HistoryRow] | None = ...,
-        segment_checksums: _abc.Iterable[_builtins.bytes] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["job", b"job"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["history", b"history", "job", b"job", "secondaries", b"secondaries", "segment_checksums", b"segment_checksums"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["history", b"history", "job", b"job", "secondaries", b"secondaries"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -4,8 +4,9 @@ import argparse
 import sys
 from pathlib import Path
 
-from signer.app import running
 from sp.runtime.process import run_process
+
+from signer.app import running
 
 parser = argparse.ArgumentParser(prog="python -m signer", description="Hold the keys of one storage provider.")
 parser.add_argument("--config", type=Path, default=Path("sp.toml"))

@@ -6,16 +6,17 @@ from dataclasses import dataclass
 from typing import Protocol, cast
 
 import grpc
+from sp.runtime.parts import Parts
+from sp.runtime.rpc import dial
 
 from proto import signer_pb2 as pb
 from proto.signer_pb2_grpc import SignerStub
+from sp.domain.addresses import parse_address
 from sp.domain.approvals import Approval, ApprovalRequest, Offer, PieceRequest, ReceiptDoc, SignDoc
 from sp.domain.ids import Address, Signature, TxHash
 from sp.domain.messages import TxMessage
-from sp.runtime.parts import Parts
-from sp.runtime.rpc import dial
-from sp.wire import chain as chain_wire
 from sp.wire import common as wire
+from sp.wire import transactions
 
 CALL_TIMEOUT_S = 15.0
 """Longest wait for the Signer; a transaction may have to wait for a block before its nonce is known."""
@@ -71,7 +72,7 @@ class Signer(Protocol):
         """NoSuchAccount for an unknown access key id. date: YYYYMMDD."""
 
     async def create_account(self, name: str) -> tuple[CustodialAccount, str]:
-        """A new custodial account, and its secret access key, shown here once. InvalidRequest when the name is taken."""
+        """A new custodial account, and its secret access key, shown only here. InvalidRequest when the name is taken."""
 
     async def import_account(
         self, name: str, private_key: bytes, access_key_id: str, secret_access_key: str
@@ -93,11 +94,11 @@ class SignerClient:
         if self._keys is None:
             reply = await self._stub.GetKeys(pb.GetKeysRequest())
             self._keys = SpKeys(
-                wire.address(reply.operator),
-                wire.address(reply.funding),
-                wire.address(reply.seal),
-                wire.address(reply.approval),
-                wire.address(reply.gc),
+                parse_address(reply.operator),
+                parse_address(reply.funding),
+                parse_address(reply.seal),
+                parse_address(reply.approval),
+                parse_address(reply.gc),
             )
         return self._keys
 
@@ -106,13 +107,13 @@ class SignerClient:
         return Signature(reply.signature)
 
     async def submit(self, message: TxMessage) -> TxHash:
-        reply = await self._stub.Submit(pb.SubmitRequest(message=chain_wire.tx_message_pb(message)))
+        reply = await self._stub.Submit(pb.SubmitRequest(message=transactions.tx_message_pb(message)))
         return TxHash(reply.tx_hash)
 
     async def sigv4_key(self, access_key_id: str, date: str, region: str, service: str) -> SigV4Key:
         request = pb.DeriveSigV4KeyRequest(access_key_id=access_key_id, date=date, region=region, service=service)
         reply = await self._stub.DeriveSigV4Key(request)
-        return SigV4Key(wire.address(reply.account), reply.signing_key)
+        return SigV4Key(parse_address(reply.account), reply.signing_key)
 
     async def create_account(self, name: str) -> tuple[CustodialAccount, str]:
         reply = await self._stub.CreateAccount(pb.CreateAccountRequest(name=name))
@@ -158,4 +159,4 @@ def _sign_request(document: SignDoc) -> pb.SignRequest:
 
 
 def _account(message: pb.Account) -> CustodialAccount:
-    return CustodialAccount(message.name, wire.address(message.address), message.access_key_id, message.created_at_s)
+    return CustodialAccount(message.name, parse_address(message.address), message.access_key_id, message.created_at_s)

@@ -137,9 +137,7 @@ def _document(opened: Keystore, stretching: Stretching, password: str, random_by
 
 
 def _unsealed(document: dict[str, dict[str, dict[str, str]]], key: bytes) -> Keystore:
-    keys = {
-        role: PrivateKey.from_bytes(unseal(key, _label(role), document["keys"][role]["sealed"])) for role in ROLES
-    }
+    keys = {role: PrivateKey.from_bytes(unseal(key, _label(role), document["keys"][role]["sealed"])) for role in ROLES}
     sealed = document["account_key"]
     if not isinstance(sealed, str):
         raise TypeError("account_key is no text")

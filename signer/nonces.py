@@ -7,18 +7,17 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Final, TypeVar
 
-import structlog
-
 from chain.client import Chain
 from sp.domain.errors import DeadlineExceeded, TxRefused
 from sp.domain.ids import Address
+from sp.runtime.log import get_logger
 
 T = TypeVar("T")
 
 WRONG_SEQUENCE: Final = ("sdk", 32)
 """cosmos-sdk's ErrWrongSequence: the transaction's nonce is not the account's next one."""
 
-log = structlog.get_logger(__name__)
+log = get_logger(__name__)
 
 
 @dataclass(slots=True)
@@ -50,7 +49,7 @@ class Nonces:
                 except TxRefused as error:
                     if (error.codespace, error.code) != WRONG_SEQUENCE or not left:
                         raise
-                    log.info("nonce_out_of_step", account=address, nonce=nonce)
+                    log.info("nonce out of step", account=address, nonce=nonce)
                     await self._catch_up(address, account, nonce)
             raise AssertionError("the last try returns or raises")
 
@@ -83,5 +82,3 @@ class Nonces:
                 await self._chain.next_block(height)
         except TimeoutError as error:
             raise DeadlineExceeded("the next block", int(self._block_timeout_s * 1000)) from error
-
-

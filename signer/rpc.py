@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final
 
+from sp.runtime.rpc import Serving
+
 from proto import signer_pb2 as pb
-from proto.signer_pb2_grpc import SignerServicer
+from proto.signer_pb2_grpc import SignerServicer, add_SignerServicer_to_server
 from signer.client import CustodialAccount, Signer
 from sp.domain.approvals import SignDoc
 from sp.domain.errors import InvalidRequest
-from sp.wire import chain as chain_wire
 from sp.wire import common as wire
-
-SERVICE: Final = "greenfield_sp.signer.v1.Signer"
+from sp.wire import transactions
 
 
 class SignerRpc(SignerServicer):
@@ -30,7 +30,7 @@ class SignerRpc(SignerServicer):
         return pb.SignReply(signature=await self._signer.sign(_document(request)))
 
     async def Submit(self, request: pb.SubmitRequest, context: Any) -> pb.SubmitReply:
-        return pb.SubmitReply(tx_hash=await self._signer.submit(chain_wire.tx_message(request.message)))
+        return pb.SubmitReply(tx_hash=await self._signer.submit(transactions.tx_message(request.message)))
 
     async def DeriveSigV4Key(self, request: pb.DeriveSigV4KeyRequest, context: Any) -> pb.DeriveSigV4KeyReply:
         key = await self._signer.sigv4_key(request.access_key_id, request.date, request.region, request.service)
@@ -48,6 +48,10 @@ class SignerRpc(SignerServicer):
 
     async def ListAccounts(self, request: pb.ListAccountsRequest, context: Any) -> pb.ListAccountsReply:
         return pb.ListAccountsReply(accounts=map(_account_pb, await self._signer.list_accounts()))
+
+
+def served(signer: Signer) -> Serving:
+    return Serving(add_SignerServicer_to_server, SignerRpc(signer), "greenfield_sp.signer.v1.Signer")
 
 
 _DOCUMENTS: Final[dict[str, Callable[[Any], SignDoc]]] = {

@@ -13,10 +13,9 @@ import re
 from dataclasses import dataclass, field
 from typing import Final
 
-import structlog
+from chain.tx import sign_tx, signer_of
 
 from chain.client import Chain
-from chain.tx import sign_tx, signer_of
 from signer.accounts import AccountBook
 from signer.client import CustodialAccount, SigV4Key, SpKeys
 from signer.keystore import ROLES, Keystore
@@ -30,12 +29,13 @@ from sp.domain.errors import InvalidRequest, KeyNotAllowed
 from sp.domain.ids import Address, Signature, TxHash
 from sp.domain.messages import TxMessage
 from sp.runtime.clock import Clock
+from sp.runtime.log import get_logger
 from sp.runtime.pool import CpuPool
 
 _DATE: Final = re.compile(r"\d{8}")
 _SCOPE_WORD: Final = re.compile(r"[\x21-\x7e]{1,64}")
 
-log = structlog.get_logger(__name__)
+log = get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,9 +75,7 @@ class SignerService:
         if not (_DATE.fullmatch(date) and _SCOPE_WORD.fullmatch(region) and _SCOPE_WORD.fullmatch(service)):
             raise InvalidRequest("not a Signature V4 scope: date, region or service is malformed")
         account = self.accounts.by_access_key(access_key_id)
-        return SigV4Key(
-            account.address, _sigv4_key(self.accounts.secret_of(access_key_id), date, region, service)
-        )
+        return SigV4Key(account.address, _sigv4_key(self.accounts.secret_of(access_key_id), date, region, service))
 
     async def create_account(self, name: str) -> tuple[CustodialAccount, str]:
         key = PrivateKey.generate(self.random_bytes)
@@ -118,7 +116,7 @@ class SignerService:
     async def _add(self, name: str, key: PrivateKey, access_key_id: str, secret: str) -> CustodialAccount:
         account = CustodialAccount(name, Address(key.address), access_key_id, self.clock.now_ms() // 1000)
         await self.pool.run(self.accounts.add, account, key, secret)
-        log.info("account_added", name=name, address=account.address, access_key_id=access_key_id)
+        log.info("account added", name=name, address=account.address, access_key_id=access_key_id)
         return account
 
 

@@ -4,11 +4,21 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Final, Protocol, cast
 
+import grpc
+
+from proto import tasknode_pb2 as pb
+from proto.tasknode_pb2_grpc import TaskNodeStub
 from sp.domain.ids import Address, JobId
 from sp.domain.jobs import HistoryRow, Job, JobFilter, Secondary
 from sp.domain.lifecycle import JobState
+from sp.runtime.parts import Parts
+from sp.runtime.rpc import dial
+from sp.wire import jobs as wire
+
+CALL_TIMEOUT_S: Final = 10.0
+WATCH_TIMEOUT_S: Final = 24 * 3600.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,3 +52,57 @@ class TaskNode(Protocol):
 
     async def retry_job(self, job_id: JobId) -> Job:
         """Let a failed, waiting or given-up job go on now. IllegalMove for one that is final."""
+
+
+class TaskNodeClient:
+    """A TaskNode in another process."""
+
+    def __init__(self, channel: grpc.aio.Channel) -> None:
+        self._stub = TaskNodeStub(channel)
+
+    async def notify(self, job_id: JobId) -> None:
+        await self._stub.Notify(pb.NotifyRequest(job_id=job_id))
+
+    async def delete_object(self, bucket: str, object_name: str, account: Address, request_id: str) -> None:
+        await self._stub.DeleteObject(
+            pb.DeleteObjectRequest(bucket=bucket, object_name=object_name, account=account, request_id=request_id)
+        )
+
+    async def list_jobs(self, wanted: JobFilter) -> tuple[list[Job], dict[JobState, int]]:
+        reply = await self._stub.ListJobs(wire.job_filter_pb(wanted))
+        return [wire.job(j) for j in reply.jobs], {JobState(state): count for state, count in reply.counts.items()}
+
+    async def get_job(self, job_id: JobId) -> JobDetail:
+        return detail(await self._stub.GetJob(pb.GetJobRequest(job_id=job_id)))
+
+    async def get_job_of(self, bucket: str, object_name: str) -> JobDetail:
+        return detail(await self._stub.GetJob(pb.GetJobRequest(bucket=bucket, object_name=object_name)))
+
+    async def watch_job(self, job_id: JobId) -> AsyncIterator[JobDetail]:
+        call = self._stub.WatchJob(pb.GetJobRequest(job_id=job_id), timeout=WATCH_TIMEOUT_S)
+        try:
+            async for message in call:
+                yield detail(message)
+        finally:
+            call.cancel()  # nothing left to cancel once it has ended
+
+    async def retry_job(self, job_id: JobId) -> Job:
+        return wire.job(await self._stub.RetryJob(pb.RetryJobRequest(job_id=job_id)))
+
+
+def detail(message: pb.JobDetail) -> JobDetail:
+    return JobDetail(
+        wire.job(message.job),
+        tuple(map(wire.secondary, message.secondaries)),
+        tuple(map(wire.history_row, message.history)),
+    )
+
+
+async def connect(parts: Parts) -> TaskNode:
+    """The TaskNode of this SP: the one in this process, else a client of the one at its endpoint."""
+    if local := parts.local("tasknode"):
+        return cast("TaskNode", local)
+    target, tls = parts.common.endpoint.tasknode, parts.common.tls
+    return TaskNodeClient(
+        await parts.once(f"channel {target}", lambda: dial(target, tls=tls, timeout_s=CALL_TIMEOUT_S))
+    )

@@ -146,7 +146,7 @@ class ColumnFeeder:
         granted = await self.budget.acquire(size + size * m // k)
         try:
             payload = await read_verified(
-                self.pieces, SegmentKey(job.id, index), job.segment_checksums[index], self.pool
+                self.pieces, SegmentKey(job.id, index), job.segment_checksums[index], self.pool.executor
             )
             wanted = [c.index for c in columns]
             pieces = await self.pool.run(encode_columns, payload, k, m, wanted, self.kernel)

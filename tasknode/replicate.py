@@ -11,7 +11,7 @@ from p2p.client import P2P
 from receiver.client import Receipt, Receivers
 from signer.client import Signer
 from sp.crypto.hashing import keccak256
-from sp.crypto.secp256k1 import recover_address
+from sp.domain.addresses import signer_of
 from sp.domain.approvals import Offer, ReceiptDoc, SignedApproval
 from sp.domain.errors import DeadlineExceeded, IntegrityMismatch, SecondaryFailed, SignatureError, SpError, UnknownProvider
 from sp.domain.ids import Address, Checksum, RedundancyIndex
@@ -170,9 +170,6 @@ def check_receipt(
         )
     assert job.object_id is not None
     document = ReceiptDoc(secondary.provider, job.object_id, receipt.integrity_hash)
-    try:
-        signer = recover_address(keccak256(document.sign_bytes()), receipt.signature)
-    except ValueError as malformed:
-        raise SignatureError(f"receipt of {secondary.provider}: {malformed}") from malformed
+    signer = signer_of(keccak256(document.sign_bytes()), receipt.signature)
     if signer != provider.approval:
-        raise SignatureError(f"receipt of {secondary.provider} is signed by {signer}, not by its approval key")
+        raise SignatureError(f"receipt of {secondary.provider} is not signed by its approval key")

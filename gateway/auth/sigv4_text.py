@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
@@ -18,6 +19,7 @@ from gateway.request import QueryPairs, RequestHead, decoded_path, percent_encod
 ALGORITHM: Final = "AWS4-HMAC-SHA256"
 TERMINATOR: Final = "aws4_request"
 UNSIGNED_PAYLOAD: Final = "UNSIGNED-PAYLOAD"
+_BLANKS = re.compile("  +")
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,8 +43,7 @@ def canonical_query(pairs: QueryPairs) -> str:
 
 def canonical_headers(head: RequestHead, names: Iterable[str]) -> str:
     """name:value lines; values trimmed, inner runs of blanks made one, repeated headers joined with commas."""
-    lines = (f"{name}:{','.join(' '.join(value.split()) for value in head.values(name))}\n" for name in names)
-    return "".join(lines)
+    return "".join(f"{name}:{','.join(_BLANKS.sub(' ', v.strip(' \t')) for v in head.values(name))}\n" for name in names)
 
 
 def canonical_request(head: RequestHead, signed_headers: list[str], payload_hash: str) -> str:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from sp.domain.approvals import ObjectRef
 from sp.domain.ids import Address, Checksum
 from sp.domain.ledger import ChainObject, ObjectStatus
+from sp.domain.params import StorageParams
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,3 +51,12 @@ def contradiction(found: ChainObject, content: Content, ref: ObjectRef) -> str:
     if content.payload_size != ref.payload_size:
         return f"the object has {content.payload_size} bytes on chain, not {ref.payload_size}"
     return ""
+
+
+def same_cut(one: StorageParams, other: StorageParams) -> bool:
+    """Whether both cut and code an object alike. The other parameters are limits of their time, and in no signature."""
+    return (one.max_segment_size, one.data_chunks, one.parity_chunks) == (
+        other.max_segment_size,
+        other.data_chunks,
+        other.parity_chunks,
+    )

@@ -3,22 +3,14 @@
 from __future__ import annotations
 
 from proto import common_pb2 as pb
-from sp.crypto.address import parse_address
+from sp.domain.addresses import parse_address
 from sp.domain.approvals import Approval, ApprovalRequest, ObjectRef, Offer, PieceRequest, ReceiptDoc, SignedApproval
 from sp.domain.errors import InvalidRequest
-from sp.domain.ids import Address, Checksum, ObjectId, RedundancyIndex
+from sp.domain.ids import Checksum, ObjectId, RedundancyIndex
 from sp.domain.params import StorageParams
 
 MAX_CHUNKS = 32
 """Most data chunks, and most parity chunks, that a message may ask for."""
-
-
-def address(text: str) -> Address:
-    """The checksummed form of an address in any hex case; InvalidRequest for anything else."""
-    try:
-        return Address(parse_address(text))
-    except ValueError as wrong:
-        raise InvalidRequest(f"not an address: {text[:64]!r}") from wrong
 
 
 def checksum(raw: bytes) -> Checksum:
@@ -28,7 +20,9 @@ def checksum(raw: bytes) -> Checksum:
 
 
 def params(message: pb.StorageParams) -> StorageParams:
-    if not (message.max_segment_size and 1 <= message.data_chunks <= MAX_CHUNKS and message.parity_chunks <= MAX_CHUNKS):
+    if not (
+        message.max_segment_size and 1 <= message.data_chunks <= MAX_CHUNKS and message.parity_chunks <= MAX_CHUNKS
+    ):
         raise InvalidRequest("storage parameters out of bounds")
     return StorageParams(
         message.max_segment_size,
@@ -74,7 +68,7 @@ def object_ref_pb(value: ObjectRef) -> pb.ObjectRef:
 
 
 def approval_request(message: pb.ApprovalRequest) -> ApprovalRequest:
-    return ApprovalRequest(object_ref(message.object), address(message.asker), message.asked_at_s, message.nonce)
+    return ApprovalRequest(object_ref(message.object), parse_address(message.asker), message.asked_at_s, message.nonce)
 
 
 def approval_request_pb(value: ApprovalRequest) -> pb.ApprovalRequest:
@@ -86,8 +80,8 @@ def approval_request_pb(value: ApprovalRequest) -> pb.ApprovalRequest:
 def approval(message: pb.Approval) -> Approval:
     return Approval(
         object_ref(message.object),
-        address(message.asker),
-        address(message.approver),
+        parse_address(message.asker),
+        parse_address(message.approver),
         message.expires_at_s,
         message.expires_height,
     )
@@ -112,9 +106,7 @@ def signed_approval_pb(value: SignedApproval) -> pb.SignedApproval:
 
 
 def offer(message: pb.Offer) -> Offer:
-    return Offer(
-        signed_approval(message.approval), RedundancyIndex(message.redundancy_index), message.offered_at_s
-    )
+    return Offer(signed_approval(message.approval), RedundancyIndex(message.redundancy_index), message.offered_at_s)
 
 
 def offer_pb(value: Offer) -> pb.Offer:
@@ -131,8 +123,8 @@ def piece_request(message: pb.PieceRequest) -> PieceRequest:
         message.version,
         message.segment,
         RedundancyIndex(message.redundancy_index),
-        address(message.asker),
-        address(message.holder),
+        parse_address(message.asker),
+        parse_address(message.holder),
         message.asked_at_s,
     )
 
@@ -150,7 +142,7 @@ def piece_request_pb(value: PieceRequest) -> pb.PieceRequest:
 
 
 def receipt_doc(message: pb.ReceiptDoc) -> ReceiptDoc:
-    return ReceiptDoc(address(message.sp_operator), ObjectId(message.object_id), checksum(message.checksum))
+    return ReceiptDoc(parse_address(message.sp_operator), ObjectId(message.object_id), checksum(message.checksum))
 
 
 def receipt_doc_pb(value: ReceiptDoc) -> pb.ReceiptDoc:

@@ -1,0 +1,33 @@
+"""The Downloader service on the wire."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+from downloader.service import DownloaderService
+from proto import downloader_pb2 as pb
+from proto.downloader_pb2_grpc import DownloaderServicer
+from sp.domain.ids import JobId
+from sp.runtime.chunks import chunks_of
+from sp.wire import jobs as wire
+
+
+class DownloaderRpc(DownloaderServicer):
+    def __init__(self, downloader: DownloaderService) -> None:
+        self._downloader = downloader
+
+    async def Head(self, request: pb.HeadRequest, context: Any) -> pb.ObjectEntry:
+        return wire.entry_pb(await self._downloader.head(request.bucket, request.object_name))
+
+    async def Get(self, request: pb.GetRequest, context: Any) -> AsyncIterator[pb.GetFrame]:
+        entry = await self._downloader.entry_of(JobId(request.job_id), request.start, request.stop)
+        async for block in self._downloader.get(entry, request.start, request.stop):
+            for chunk in chunks_of(block):
+                yield pb.GetFrame(chunk=chunk)
+
+    async def List(self, request: pb.ListRequest, context: Any) -> pb.ListReply:
+        limit = min(max(request.limit, 1), 1000)
+        return wire.listing_pb(
+            await self._downloader.list(request.bucket, request.prefix, request.delimiter, request.marker, limit)
+        )

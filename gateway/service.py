@@ -1,0 +1,188 @@
+"""Let the right accounts put, get, list and delete: every use case of the gateway, whatever protocol asks for it.
+
+Owns:  nothing that lasts.
+Never: keeps bytes, sees a private key, answers for a bucket of another provider.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import aclosing
+from dataclasses import dataclass
+
+from downloader.client import Downloader
+from gateway.access import Access
+from gateway.auth.scheme import Identity
+from gateway.body import BodyPromise, verified
+from gateway.errors import EmptyPayload, OnChainOnly
+from gateway.puts import Put
+from sp.domain.errors import AccessDenied, NoSuchObject, ObjectNotCreated, ObjectTooLarge, PayloadSizeMismatch
+from sp.domain.ids import Address
+from sp.domain.jobs import Listing, ObjectEntry, PutOrder
+from sp.domain.ledger import Action, Bucket, ChainObject, ObjectStatus
+from sp.domain.lifecycle import JobState
+from sp.runtime.pool import CpuPool
+from tasknode.client import TaskNode
+from uploader.client import Uploader
+
+
+@dataclass(frozen=True, slots=True)
+class PutResult:
+    """etag: without quotes, as ObjectEntry.etag of the same content. headers: those kept with the object"""
+
+    etag: str
+    job_id: int
+    payload_size: int
+    headers: dict[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """Where the newest upload of a name is. error: why it is in an *_ERROR state"""
+
+    state: JobState
+    error: str
+
+
+@dataclass(frozen=True, slots=True)
+class Gateway:
+    """Objects. Buckets are in gateway/buckets.py."""
+
+    access: Access
+    uploader: Uploader
+    downloader: Downloader
+    tasknode: TaskNode
+    pool: CpuPool
+
+    async def put_object(self, identity: Identity, put: Put, body: AsyncIterator[bytes]) -> PutResult:
+        """Store one object. `body` is not asked for its first byte before everything that can be refused is checked.
+
+        An account whose key we keep has its object created on chain after the upload (delegated); others have created
+        it themselves. Raises what access, the body's promises and the uploader raise; nothing is stored then.
+        """
+        bucket = await self.access.writable_bucket(put.bucket)
+        account = _account_of(identity, Action.CREATE_OBJECT, put.bucket)
+        await self.access.require(identity, put.bucket, Action.CREATE_OBJECT)
+        if identity.custodial:
+            order = await self._delegated_order(identity, account, bucket, put)
+        else:
+            order = await self._created_order(identity, account, bucket, put)
+        promise = BodyPromise(put.digests, order.payload_size, order.params.max_payload_size)
+        async with aclosing(verified(body, promise, self.pool)) as checked:
+            receipt = await self.uploader.put(order, checked)
+        return PutResult(f"{receipt.root.hex()[:32]}-1", receipt.job_id, receipt.payload_size, put.headers)
+
+    async def head_object(self, identity: Identity, bucket: str, object_name: str) -> ObjectEntry:
+        """What the name means now, CREATED or SEALED. NoSuchObject, AccessDenied."""
+        served = await self.access.served_bucket(bucket)
+        entry = await self.downloader.head(bucket, object_name)
+        await self.access.require_object(identity, served, object_name, Action.GET_OBJECT, entry)
+        return entry
+
+    def read(self, entry: ObjectEntry, start: int, stop: int) -> AsyncIterator[bytes]:
+        """Bytes [start, stop) of an entry that head_object has given to this reader."""
+        return self.downloader.get(entry, start, stop)
+
+    async def delete_object(self, identity: Identity, bucket: str, object_name: str, request_id: str) -> None:
+        """Gone for readers when it returns; deleted on chain and everywhere after that. Absent is success."""
+        served = await self.access.served_bucket(bucket)
+        account = _account_of(identity, Action.DELETE_OBJECT, bucket)
+        try:
+            entry = await self.downloader.head(bucket, object_name)
+        except NoSuchObject:
+            entry = None
+        await self.access.require_object(identity, served, object_name, Action.DELETE_OBJECT, entry)
+        if not identity.custodial:
+            raise OnChainOnly("delete the object with MsgDeleteObject, signed by the account")
+        await self.tasknode.delete_object(bucket, object_name, account, request_id)
+
+    async def list_objects(
+        self, identity: Identity, bucket: str, prefix: str, delimiter: str, marker: str, limit: int
+    ) -> tuple[Bucket, Listing]:
+        """Names after `marker`; limit: 1 to 1000 entries and common prefixes together."""
+        served = await self.access.served_bucket(bucket)
+        await self.access.require(identity, bucket, Action.LIST_OBJECT)
+        return served, await self.downloader.list(bucket, prefix, delimiter, marker, limit)
+
+    async def upload_progress(self, identity: Identity, bucket: str, object_name: str) -> Progress:
+        """The newest upload of a name; INIT_UNSPECIFIED when it exists on chain only. NoSuchObject."""
+        served = await self.access.served_bucket(bucket)
+        try:
+            job = (await self.tasknode.get_job_of(bucket, object_name)).job
+        except NoSuchObject:
+            await self.access.view.chain.head_object(bucket, object_name)
+            return Progress(JobState.INIT_UNSPECIFIED, "")
+        entry = ObjectEntry(job, job.updated_at_ms)
+        await self.access.require_object(identity, served, object_name, Action.GET_OBJECT, entry)
+        return Progress(job.state, job.error)
+
+    async def _delegated_order(self, identity: Identity, account: Address, bucket: Bucket, put: Put) -> PutOrder:
+        if bucket.delegation_disabled:
+            raise AccessDenied(account, "CREATE_OBJECT by delegation", put.bucket)
+        if account != bucket.owner:
+            await self._require_overwrite(identity, bucket, put)
+        params = await self.access.view.params_now()
+        if put.size is not None and put.size > params.max_payload_size:
+            raise ObjectTooLarge(put.size, params.max_payload_size)
+        return PutOrder(
+            put.bucket,
+            put.object_name,
+            account,
+            put.size,
+            params,
+            visibility=put.visibility,
+            headers=put.headers,
+            request_id=put.request_id,
+        )
+
+    async def _require_overwrite(self, identity: Identity, bucket: Bucket, put: Put) -> None:
+        """Who replaces someone else's object needs more than the right to create one."""
+        try:
+            entry = await self.downloader.head(put.bucket, put.object_name)
+        except NoSuchObject:
+            return
+        if entry.job.account != identity.account:
+            await self.access.require_object(
+                identity, bucket, put.object_name, Action.UPDATE_OBJECT_CONTENT, entry
+            )
+
+    async def _created_order(self, identity: Identity, account: Address, bucket: Bucket, put: Put) -> PutOrder:
+        """For an object that its account has created on chain, or whose content it has said to update."""
+        on_chain = await self.access.view.chain.head_object(put.bucket, put.object_name)
+        order = await self._order_of(on_chain, account, put)
+        if on_chain.update is not None:
+            await self.access.require_object(identity, bucket, put.object_name, Action.UPDATE_OBJECT_CONTENT, None)
+        assert order.payload_size is not None
+        if order.payload_size == 0:
+            raise EmptyPayload(put.bucket, put.object_name)
+        if order.payload_size > order.params.max_payload_size:
+            raise ObjectTooLarge(order.payload_size, order.params.max_payload_size)
+        if put.size is not None and put.size != order.payload_size:
+            raise PayloadSizeMismatch(order.payload_size, put.size)
+        return order
+
+    async def _order_of(self, on_chain: ChainObject, account: Address, put: Put) -> PutOrder:
+        expected = on_chain if on_chain.update is None else on_chain.update
+        if on_chain.update is None and on_chain.status is not ObjectStatus.CREATED:
+            raise ObjectNotCreated(put.bucket, put.object_name, on_chain.status.name)
+        params_time = on_chain.params_time if on_chain.update is None else on_chain.update.updated_at
+        headers = {"content-type": expected.content_type, **put.headers} if expected.content_type else put.headers
+        return PutOrder(
+            put.bucket,
+            put.object_name,
+            account,
+            expected.payload_size,
+            await self.access.view.chain.params_at(params_time),
+            visibility=on_chain.visibility,
+            headers=headers,
+            object_id=on_chain.id,
+            version=expected.version,
+            expected_root=expected.checksums[0] if expected.checksums else None,
+            request_id=put.request_id,
+        )
+
+
+def _account_of(identity: Identity, action: Action, resource: str) -> Address:
+    if identity.account is None:
+        raise AccessDenied(identity.scheme, action.name, resource)
+    return identity.account

@@ -1,0 +1,205 @@
+"""One round of asking: the same signed question to every candidate, until enough agreed or time is up."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Awaitable, Iterable, Sequence
+from dataclasses import dataclass, field
+
+from spdb.peers import Peers
+
+from chain.client import Chain
+from p2p.client import Accepted, Approvals, OtherPeers
+from p2p.config import P2PConfig
+from p2p.policy import objection
+from signer.client import Signer
+from sp.crypto.hashing import keccak256
+from sp.domain.addresses import signer_of
+from sp.domain.approvals import ApprovalRequest, ObjectRef
+from sp.domain.errors import ApprovalRefused, DeadlineExceeded, SignatureError, SpError, TooFewApprovals
+from sp.domain.ids import Address, Signature
+from sp.domain.jobs import PeerRecord
+from sp.domain.ledger import StorageProvider
+from sp.runtime.clock import Clock
+from sp.runtime.log import get_logger
+
+_REASON_CHARS = 200
+_REFUSALS_CHARS = 2000
+
+log = get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Candidates:
+    """Whom a round may ask: `fresh` first, `frozen` ones only as the last resort. left_out: not asked, and why."""
+
+    fresh: tuple[StorageProvider, ...]
+    frozen: tuple[StorageProvider, ...]
+    left_out: tuple[tuple[Address, str], ...]
+
+
+def candidates(
+    providers: Iterable[StorageProvider],
+    records: dict[Address, PeerRecord],
+    me: Address,
+    exclude: frozenset[Address],
+    now_ms: int,
+) -> Candidates:
+    """Pure: every other provider is in exactly one of the three."""
+    fresh, frozen, left_out = [], [], []
+    for provider in providers:
+        record = records.get(provider.operator)
+        if provider.operator == me:
+            continue
+        if provider.operator in exclude:
+            left_out.append((provider.operator, "excluded by the caller"))
+        elif not provider.in_service:
+            left_out.append((provider.operator, f"not in service: {provider.status.name}"))
+        elif record is not None and record.frozen_until_ms > now_ms:
+            frozen.append(provider)
+        else:
+            fresh.append(provider)
+    return Candidates(tuple(fresh), tuple(frozen), tuple(left_out))
+
+
+@dataclass(frozen=True, slots=True)
+class Asking:
+    """What rounds have in common."""
+
+    chain: Chain
+    signer: Signer
+    peers: OtherPeers
+    records: Peers
+    clock: Clock
+    random: random.Random
+    config: P2PConfig
+
+    async def round(self, wanted: ObjectRef, needed: int, spares: int, exclude: frozenset[Address]) -> Approvals:
+        """TooFewApprovals, with every provider's reason."""
+        me = (await self.signer.keys()).operator
+        records = {record.provider: record for record in await self.records.all()}
+        providers = (await self.chain.storage_providers()).values()
+        chosen = candidates(providers, records, me, exclude, self.clock.now_ms())
+        nonce = f"{self.random.getrandbits(128):032x}"
+        question = ApprovalRequest(wanted, me, self.clock.now_ms() // 1000, nonce)
+        height = (await self.chain.latest_block()).height
+        running = _Round(self, question, await self.signer.sign(question), height, needed, spares)
+        try:
+            async with asyncio.timeout(self.config.round_timeout_s):
+                await running.run(chosen)
+        except TimeoutError:
+            log.info("round out of time", object_id=wanted.object_id, accepted=len(running.accepted))
+        return running.result(chosen, records)
+
+    async def failed(self, provider: Address, error: str) -> None:
+        """Record a failure and leave the provider alone for a while, longer each time in a row."""
+        known = {record.provider: record.failures for record in await self.records.all()}
+        frozen_until_ms = self.clock.now_ms() + self.config.freeze_ms(known.get(provider, 0) + 1)
+        await self.records.record_failure(provider, error[:_REASON_CHARS], frozen_until_ms)
+        log.warning("peer frozen", provider=provider, error=error[:_REASON_CHARS], frozen_until_ms=frozen_until_ms)
+
+
+@dataclass(slots=True)
+class _Round:
+    """One question on its way. height: of the chain when it started."""
+
+    asking: Asking
+    question: ApprovalRequest
+    signature: Signature
+    height: int
+    needed: int
+    spares: int
+    accepted: list[Accepted] = field(default_factory=list)
+    refused: dict[Address, str] = field(default_factory=dict)
+    asked: list[Address] = field(default_factory=list)
+
+    async def run(self, chosen: Candidates) -> None:
+        """Frozen providers are asked when the others cannot be enough, or were not."""
+        first, then = list(chosen.fresh), list(chosen.frozen)
+        if len(first) < self.needed:
+            first, then = first + then, []
+        await self._ask_all(first)
+        if len(self.accepted) < self.needed:
+            await self._ask_all(then)
+
+    def result(self, chosen: Candidates, records: dict[Address, PeerRecord]) -> Approvals:
+        reasons = self._reasons(chosen, records)
+        if len(self.accepted) < self.needed:
+            text = "; ".join(f"{provider} {reason}" for provider, reason in reasons.items())
+            raise TooFewApprovals(len(self.accepted), self.needed, text[:_REFUSALS_CHARS] or "there is nobody to ask")
+        return Approvals(tuple(self.accepted), tuple(reasons.items()))
+
+    @property
+    def _enough(self) -> bool:
+        return len(self.accepted) >= self.needed + self.spares
+
+    def _reasons(self, chosen: Candidates, records: dict[Address, PeerRecord]) -> dict[Address, str]:
+        agreed = {accepted.approval.approval.approver for accepted in self.accepted}
+        silent = "not waited for" if self._enough else "no answer in time"
+        reasons = dict.fromkeys(self.asked, silent) | self.refused
+        for provider in chosen.frozen:
+            if provider.operator not in reasons:
+                record = records[provider.operator]
+                reasons[provider.operator] = f"frozen after {record.failures} failures: {record.last_error}"
+        reasons |= dict(chosen.left_out)
+        return {provider: reason for provider, reason in reasons.items() if provider not in agreed}
+
+    async def _ask_all(self, providers: Sequence[StorageProvider]) -> None:
+        """In an order of chance, so that the same few are not always the first to be heard."""
+        order = self.asking.random.sample(providers, len(providers))
+        places = asyncio.Semaphore(self.asking.config.parallel_asks)
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(self._ask_in_turn(provider, places)) for provider in order]
+            for task in tasks:
+                task.add_done_callback(lambda _: self._leave_stragglers(tasks))
+
+    def _leave_stragglers(self, tasks: Iterable[asyncio.Task[None]]) -> None:
+        if self._enough:
+            for task in tasks:
+                task.cancel()
+
+    async def _ask_in_turn(self, provider: StorageProvider, places: asyncio.Semaphore) -> None:
+        async with places:
+            self.asked.append(provider.operator)
+            await self._ask(provider)
+
+    async def _ask(self, provider: StorageProvider) -> None:
+        operator, records = provider.operator, self.asking.records
+        timeout_s = self.asking.config.ask_timeout_s
+        try:
+            async with asyncio.timeout(timeout_s):
+                answer = await self.asking.peers.ask(provider.p2p_endpoint, self.question, self.signature)
+            self._check(provider, answer)
+        except ApprovalRefused as refusal:
+            self.refused[operator] = refusal.reason[:_REASON_CHARS]
+            await _recorded(records.count_approval(operator, given=False))
+        except TimeoutError:
+            await self._blame(operator, DeadlineExceeded(provider.p2p_endpoint, int(timeout_s * 1000)))
+        except SpError as error:
+            await self._blame(operator, error)
+        else:
+            self.accepted.append(answer)
+            await _recorded(records.count_approval(operator, given=True))
+
+    def _check(self, provider: StorageProvider, answer: Accepted) -> None:
+        """SignatureError unless this is the provider's own word on exactly this question."""
+        approval = answer.approval.approval
+        now_s = self.asking.clock.now_ms() // 1000
+        wrong = objection(approval, self.question, provider, now_s, self.height)
+        if wrong:
+            raise SignatureError(wrong)
+        if signer_of(keccak256(approval.sign_bytes()), answer.approval.signature) != provider.approval:
+            raise SignatureError("not signed by the approver's approval key")
+
+    async def _blame(self, provider: Address, error: SpError) -> None:
+        self.refused[provider] = f"{type(error).__name__}: {error}"[:_REASON_CHARS]
+        await _recorded(self.asking.failed(provider, str(error)))
+
+
+async def _recorded(writing: Awaitable[None]) -> None:
+    """A round goes on without its records: whoever agreed has agreed."""
+    try:
+        await writing
+    except SpError as error:
+        log.warning("peer record not written", error=str(error))

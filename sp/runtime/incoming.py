@@ -1,0 +1,140 @@
+"""The serving side of gRPC: one interceptor around every method. `rpc.serving` installs it."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import secrets
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import aclosing
+from typing import Any, Final, TypeVar
+
+import grpc
+
+from sp.domain.errors import DeadlineExceeded, InternalError, Kind, SpError
+from sp.runtime import log
+from sp.runtime.errors import DETAIL_KEY, detail_of, message_of, status_of
+from sp.runtime.metrics import gauge, histogram
+from sp.runtime.outgoing import JOB_ID_KEY, REQUEST_ID_KEY
+
+T = TypeVar("T")
+Context = grpc.aio.ServicerContext[Any, Any]
+Continuation = Callable[[grpc.HandlerCallDetails], Awaitable["grpc.RpcMethodHandler[Any, Any] | None"]]
+
+ID: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
+"""What an id from outside must look like to be written into our log."""
+
+logger = log.get_logger(__name__)
+
+CALLS: Final = histogram("sp_rpc_server_seconds", "Calls served, by method and gRPC status", ["method", "code"])
+IN_FLIGHT: Final = gauge("sp_rpc_server_in_flight", "Calls being served", ["method"])
+
+
+class Guard(grpc.aio.ServerInterceptor):
+    """Around every method: ids bound to the log, a maximum duration, errors into statuses, metrics.
+
+    max_call_s: what a call may take that brings no deadline of its own, or a later one.
+    """
+
+    def __init__(self, max_call_s: float) -> None:
+        self._max_call_s = max_call_s
+        self._guarded: dict[str, grpc.RpcMethodHandler[Any, Any]] = {}
+
+    async def intercept_service(
+        self, continuation: Continuation, handler_call_details: grpc.HandlerCallDetails
+    ) -> grpc.RpcMethodHandler[Any, Any] | None:
+        name = handler_call_details.method
+        known = self._guarded.get(name)
+        if known is None:
+            served = await continuation(handler_call_details)
+            if served is None:
+                return None
+            known = self._guarded[name] = self._guard(served, name)
+        return known
+
+    def _guard(self, served: grpc.RpcMethodHandler[Any, Any], name: str) -> grpc.RpcMethodHandler[Any, Any]:
+        shape = (bool(served.request_streaming), bool(served.response_streaming))
+        method, make = {
+            (False, False): (served.unary_unary, grpc.unary_unary_rpc_method_handler),
+            (False, True): (served.unary_stream, grpc.unary_stream_rpc_method_handler),
+            (True, False): (served.stream_unary, grpc.stream_unary_rpc_method_handler),
+            (True, True): (served.stream_stream, grpc.stream_stream_rpc_method_handler),
+        }[shape]
+
+        async def guarded(request: Any, context: Context) -> Any:
+            answering = _streamed(method, request, context) if served.response_streaming else method(request, context)
+            return await self._answer(answering, context, name)
+
+        make_any: Any = make
+        made: grpc.RpcMethodHandler[Any, Any] = make_any(
+            guarded,
+            request_deserializer=served.request_deserializer,
+            response_serializer=served.response_serializer,
+        )
+        return made
+
+    async def _answer(self, answering: Awaitable[T], context: Context, name: str) -> T:
+        started = time.perf_counter()
+        code = "OK"
+        with log.bound(**_ids(context)), IN_FLIGHT.labels(name).track_inprogress():
+            try:
+                return await self._bounded(answering, name)
+            except SpError as error:
+                code = status_of(error).name
+                _log_refusal(error, name)
+                await _abort(context, error)
+            except asyncio.CancelledError:  # the caller went away, its deadline passed, or this server stops
+                code = "CANCELLED"
+                raise
+            except grpc.aio.AbortError:
+                code = "ABORTED_BY_SERVICE"
+                raise
+            except Exception:
+                code = grpc.StatusCode.INTERNAL.name
+                logger.exception("call failed", method=name)
+                await _abort(context, InternalError(log.current("request_id") or ""))
+            finally:
+                CALLS.labels(name, code).observe(time.perf_counter() - started)
+        raise AssertionError("abort raises")
+
+    async def _bounded(self, answering: Awaitable[T], name: str) -> T:
+        limit = asyncio.timeout(self._max_call_s)
+        try:
+            async with limit:
+                return await answering
+        except TimeoutError:
+            if limit.expired():
+                raise DeadlineExceeded(name, round(self._max_call_s * 1000)) from None
+            raise  # one of the service's own that it did not translate
+
+
+async def _streamed(method: Any, request: Any, context: Context) -> None:
+    """Run a method that streams its answers, an async generator or a coroutine that writes. A generator is closed
+    here and now when the call ends early, not when it is collected."""
+    answers = method(request, context)
+    if not isinstance(answers, AsyncIterator):
+        await answers
+        return
+    async with aclosing(answers) as messages:
+        async for message in messages:
+            await context.write(message)
+
+
+def _ids(context: Context) -> dict[str, str]:
+    """The request id (a new one if the caller sent none) and job id of this call."""
+    sent = {name: value for name, value in context.invocation_metadata() or () if isinstance(value, str)}
+    ids = {"request_id": sent.get(REQUEST_ID_KEY, ""), "job_id": sent.get(JOB_ID_KEY, "")}
+    fit = {name: value for name, value in ids.items() if ID.fullmatch(value)}
+    fit.setdefault("request_id", secrets.token_hex(16))
+    return fit
+
+
+def _log_refusal(error: SpError, name: str) -> None:
+    ours = error.kind in (Kind.CORRUPT, Kind.UNAVAILABLE)  # the others are the caller's business
+    write = logger.warning if ours else logger.debug
+    write("call refused", method=name, error=type(error).__name__, kind=error.kind.value, reason=str(error))
+
+
+async def _abort(context: Context, error: SpError) -> None:
+    await context.abort(status_of(error), message_of(error), ((DETAIL_KEY, detail_of(error)),))

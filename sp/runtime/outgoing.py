@@ -1,0 +1,346 @@
+"""The calling side of gRPC: a channel whose calls speak in SpErrors. `rpc.dial` makes it.
+
+Not grpc.aio's interceptors: these see a streaming call once, at its start, not the failures of its later reads, and
+they pass every written message through a queue of their own. Wrapping the channel covers all four shapes of calls at
+every point where one can fail (awaiting, iterating, read, write, done_writing, metadata), and mends a trap: grpc.aio
+turns an exception raised by the request iterator into a bare CancelledError of whoever awaits the call. Here that
+exception cancels the call and comes out of it as it is.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Generator, Iterable
+from contextlib import AsyncExitStack, aclosing
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, Final, Generic, TypeVar, cast
+
+import grpc
+
+from sp.domain.errors import ServiceUnavailable, SpError
+from sp.runtime import log
+from sp.runtime.errors import error_of
+from sp.runtime.metrics import counter
+
+Q = TypeVar("Q")
+R = TypeVar("R")
+
+REQUEST_ID_KEY: Final = "x-request-id"
+JOB_ID_KEY: Final = "x-job-id"
+
+CALL_ERRORS: Final = counter(
+    "sp_rpc_client_errors_total", "Calls to other services that failed", ["service", "method", "error"]
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Method:
+    """What is called where: for error messages, metrics and the default deadline."""
+
+    service: str
+    name: str
+    target: str
+    timeout_s: float | None
+
+    @classmethod
+    def of(cls, path: str, target: str, timeout_s: float | None) -> Method:
+        """path: "/package.v1.Service/Method"."""
+        service, _, name = path.lstrip("/").partition("/")
+        return cls(service.rpartition(".")[2], name, target, timeout_s)
+
+    def error(self, rpc_error: grpc.aio.AioRpcError, timeout_s: float) -> SpError:
+        error = error_of(rpc_error, f"{self.service}.{self.name}", self.target, timeout_s)
+        CALL_ERRORS.labels(self.service, self.name, type(error).__name__).inc()
+        return error
+
+
+class OutgoingCall(
+    grpc.aio.UnaryUnaryCall[Q, R],
+    grpc.aio.UnaryStreamCall[Q, R],
+    grpc.aio.StreamUnaryCall[Q, R],
+    grpc.aio.StreamStreamCall[Q, R],
+):
+    """One call of any shape. The stub's types show the methods that its shape has; the others raise in grpc.
+
+    requests: the request iterator of a streaming call, which a task of this call then writes.
+    """
+
+    def __init__(
+        self,
+        call: Any,
+        method: Method,
+        timeout_s: float,
+        requests: AsyncIterable[Q] | Iterable[Q] | None = None,
+    ) -> None:
+        self._call = call
+        self._method = method
+        self._timeout_s = timeout_s
+        self._feed_error: BaseException | None = None
+        self._feeding: asyncio.Task[None] | None = None
+        if requests is not None:
+            self._feeding = asyncio.get_running_loop().create_task(self._feed(requests), name=f"feed {method.name}")
+
+    # --- answers
+
+    def __await__(self) -> Generator[Any, None, R]:
+        return self._response().__await__()
+
+    async def _response(self) -> R:
+        try:
+            return cast(R, await self._call)
+        except grpc.aio.AioRpcError as error:
+            raise self._method.error(error, self._timeout_s) from error
+        except asyncio.CancelledError:
+            self._raise_feed_error()
+            raise
+        finally:
+            await self._stop_feeding()
+
+    async def __aiter__(self) -> AsyncIterator[R]:
+        try:
+            async for message in self._call:
+                yield message
+        except grpc.aio.AioRpcError as error:
+            raise self._method.error(error, self._timeout_s) from error
+        except asyncio.CancelledError:
+            self._raise_feed_error()
+            raise
+        finally:
+            self._call.cancel()  # the reader may have left early; no effect on a finished call
+            await self._stop_feeding()
+
+    async def read(self) -> R | object:
+        """The next message, or grpc.aio.EOF."""
+        try:
+            return cast(R, await self._call.read())
+        except grpc.aio.AioRpcError as error:
+            raise self._method.error(error, self._timeout_s) from error
+        except asyncio.CancelledError:
+            self._raise_feed_error()
+            raise
+
+    # --- requests
+
+    async def write(self, request: Q) -> None:
+        """Waits while the far side is slow. Raises the call's own error when the far side has ended it."""
+        try:
+            await self._call.write(request)
+        except grpc.aio.AioRpcError as error:
+            raise self._method.error(error, self._timeout_s) from error
+        except asyncio.InvalidStateError as error:
+            raise await self._ended() from error
+
+    async def done_writing(self) -> None:
+        try:
+            await self._call.done_writing()
+        except grpc.aio.AioRpcError as error:
+            raise self._method.error(error, self._timeout_s) from error
+
+    async def _feed(self, requests: AsyncIterable[Q] | Iterable[Q]) -> None:
+        try:
+            async with AsyncExitStack() as stack:
+                if hasattr(requests, "aclose"):
+                    await stack.enter_async_context(aclosing(cast(Any, requests)))
+                async for request in _each(requests):
+                    if not await self._fed(request):
+                        return
+            await self._call.done_writing()
+        except BaseException as error:
+            self._feed_error = error
+            self._call.cancel()
+            if not isinstance(error, Exception):
+                raise
+
+    async def _fed(self, request: Q) -> bool:
+        """False: the call has ended; its status, which the reader gets, says why."""
+        try:
+            await self._call.write(request)
+        except (grpc.aio.AioRpcError, asyncio.InvalidStateError):
+            return False
+        return True
+
+    def _raise_feed_error(self) -> None:
+        """The call was cancelled: by its own request iterator's failure, rather than by whoever awaits it?"""
+        task = asyncio.current_task()
+        if self._feed_error is not None and not (task and task.cancelling()):
+            raise self._feed_error
+
+    async def _stop_feeding(self) -> None:
+        if self._feeding is not None:
+            self._feeding.cancel()
+            await asyncio.wait([self._feeding])
+
+    # --- the call
+
+    async def _ended(self) -> SpError:
+        code = await self._call.code()
+        if code is grpc.StatusCode.OK:
+            method = self._method
+            return ServiceUnavailable(f"{method.service} at {method.target}", "ended the call before its last message")
+        trailing = await self._call.trailing_metadata()
+        failed = grpc.aio.AioRpcError(code, None, trailing, await self._call.details())
+        return self._method.error(failed, self._timeout_s)
+
+    def cancel(self) -> bool:
+        if self._feeding is not None:
+            self._feeding.cancel()
+        return bool(self._call.cancel())
+
+    def cancelled(self) -> bool:
+        return bool(self._call.cancelled())
+
+    def done(self) -> bool:
+        return bool(self._call.done())
+
+    def time_remaining(self) -> float | None:
+        return cast("float | None", self._call.time_remaining())
+
+    def add_done_callback(self, callback: Callable[[Any], None]) -> None:
+        self._call.add_done_callback(callback)
+
+    async def initial_metadata(self) -> grpc.aio.Metadata:
+        return cast(grpc.aio.Metadata, await self._call.initial_metadata())
+
+    async def trailing_metadata(self) -> grpc.aio.Metadata:
+        return cast(grpc.aio.Metadata, await self._call.trailing_metadata())
+
+    async def code(self) -> grpc.StatusCode:
+        return cast(grpc.StatusCode, await self._call.code())
+
+    async def details(self) -> str:
+        return cast(str, await self._call.details())
+
+    async def wait_for_connection(self) -> None:
+        try:
+            await self._call.wait_for_connection()
+        except grpc.aio.AioRpcError as error:
+            raise self._method.error(error, self._timeout_s) from error
+
+
+async def _each(requests: AsyncIterable[Q] | Iterable[Q]) -> AsyncIterator[Q]:
+    if isinstance(requests, AsyncIterable):
+        async for request in requests:
+            yield request
+    else:
+        for request in requests:
+            yield request
+
+
+Metadata = grpc.aio.Metadata | tuple[tuple[str, str | bytes], ...] | list[tuple[str, str | bytes]]
+
+
+def _with_ids(metadata: Any) -> tuple[tuple[str, str | bytes], ...]:
+    """The caller's metadata and the ids of the work that this call belongs to."""
+    given = tuple(metadata or ())
+    names = {name for name, _ in given}
+    ids = ((REQUEST_ID_KEY, log.current("request_id")), (JOB_ID_KEY, log.current("job_id")))
+    return given + tuple((key, value) for key, value in ids if value and key not in names)
+
+
+class UnaryRequest(grpc.aio.UnaryUnaryMultiCallable[Q, R], grpc.aio.UnaryStreamMultiCallable[Q, R], Generic[Q, R]):
+    """A stub's method with one request message."""
+
+    def __init__(self, callable_: Any, method: Method) -> None:
+        self._callable = callable_
+        self._method = method
+
+    def __call__(
+        self,
+        request: Q,
+        *,
+        timeout: float | None = None,
+        metadata: Any = None,
+        credentials: grpc.CallCredentials | None = None,
+        wait_for_ready: bool | None = None,
+        compression: grpc.Compression | None = None,
+    ) -> OutgoingCall[Q, R]:
+        timeout_s = _deadline(timeout, self._method)
+        call = self._callable(
+            request,
+            timeout=timeout_s,
+            metadata=_with_ids(metadata),
+            credentials=credentials,
+            wait_for_ready=wait_for_ready,
+            compression=compression,
+        )
+        return OutgoingCall(call, self._method, timeout_s)
+
+
+class StreamRequest(grpc.aio.StreamUnaryMultiCallable[Q, R], grpc.aio.StreamStreamMultiCallable[Q, R], Generic[Q, R]):
+    """A stub's method with a stream of request messages: from an iterator, or written to the call."""
+
+    def __init__(self, callable_: Any, method: Method) -> None:
+        self._callable = callable_
+        self._method = method
+
+    def __call__(
+        self,
+        request_iterator: AsyncIterable[Q] | Iterable[Q] | None = None,
+        timeout: float | None = None,
+        metadata: Any = None,
+        credentials: grpc.CallCredentials | None = None,
+        wait_for_ready: bool | None = None,
+        compression: grpc.Compression | None = None,
+    ) -> OutgoingCall[Q, R]:
+        timeout_s = _deadline(timeout, self._method)
+        call = self._callable(
+            timeout=timeout_s,
+            metadata=_with_ids(metadata),
+            credentials=credentials,
+            wait_for_ready=wait_for_ready,
+            compression=compression,
+        )
+        return OutgoingCall(call, self._method, timeout_s, request_iterator)
+
+
+def _deadline(timeout: float | None, method: Method) -> float:
+    timeout_s = method.timeout_s if timeout is None else timeout
+    if timeout_s is None:
+        raise TypeError(f"{method.service}.{method.name} streams: pass timeout=, the seconds it may take as a whole")
+    return timeout_s
+
+
+class TranslatingChannel(grpc.aio.Channel):
+    """A channel whose calls have a deadline, carry the request and job id, and raise SpErrors."""
+
+    def __init__(self, channel: grpc.aio.Channel, target: str, timeout_s: float) -> None:
+        self._channel: Any = channel  # Any: the stubs' types lack `_registered_method`, which generated code passes
+        self._target = target
+        self._timeout_s = timeout_s
+
+    def unary_unary(self, method: str, *args: Any, **kwargs: Any) -> UnaryRequest[Any, Any]:
+        known = Method.of(method, self._target, self._timeout_s)
+        return UnaryRequest(self._channel.unary_unary(method, *args, **kwargs), known)
+
+    def unary_stream(self, method: str, *args: Any, **kwargs: Any) -> UnaryRequest[Any, Any]:
+        known = Method.of(method, self._target, None)
+        return UnaryRequest(self._channel.unary_stream(method, *args, **kwargs), known)
+
+    def stream_unary(self, method: str, *args: Any, **kwargs: Any) -> StreamRequest[Any, Any]:
+        known = Method.of(method, self._target, None)
+        return StreamRequest(self._channel.stream_unary(method, *args, **kwargs), known)
+
+    def stream_stream(self, method: str, *args: Any, **kwargs: Any) -> StreamRequest[Any, Any]:
+        known = Method.of(method, self._target, None)
+        return StreamRequest(self._channel.stream_stream(method, *args, **kwargs), known)
+
+    async def close(self, grace: float | None = None) -> None:
+        await self._channel.close(grace)
+
+    def get_state(self, try_to_connect: bool = False) -> grpc.ChannelConnectivity:
+        return cast(grpc.ChannelConnectivity, self._channel.get_state(try_to_connect))
+
+    async def wait_for_state_change(self, last_observed_state: grpc.ChannelConnectivity) -> None:
+        await self._channel.wait_for_state_change(last_observed_state)
+
+    async def channel_ready(self) -> None:
+        await self._channel.channel_ready()
+
+    async def __aenter__(self) -> TranslatingChannel:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()

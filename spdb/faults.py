@@ -1,0 +1,56 @@
+"""What the drivers raise, as errors a caller can act on. Our own mistakes (wrong SQL, broken constraints) stay as they are."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from sqlalchemy.exc import DBAPIError, IntegrityError, InternalError, InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+
+from sp.domain.errors import Overloaded, ServiceUnavailable, SpError
+
+RETRYABLE_STATES = frozenset({"40001", "40P01"})
+"""PostgreSQL: serialization_failure and deadlock_detected. The transaction left no trace: the same again may succeed."""
+
+
+def is_retryable(error: BaseException) -> bool:
+    return isinstance(error, DBAPIError) and getattr(error.orig, "sqlstate", None) in RETRYABLE_STATES
+
+
+def meaning(error: Exception) -> Exception:
+    """ServiceUnavailable or Overloaded for what an operator, not a programmer, must mend; else `error` itself."""
+    if isinstance(error, SpError):
+        return error
+    if isinstance(error, PoolTimeout):
+        return Overloaded("spdb connections")
+    if isinstance(error, IntegrityError):
+        return error
+    if isinstance(error, (OperationalError, InterfaceError, InternalError)) or _disconnected(error):
+        return ServiceUnavailable("spdb", _first_line(error))
+    if isinstance(error, (OSError, TimeoutError)):
+        return ServiceUnavailable("spdb", _first_line(error) or "no answer in time")
+    return error
+
+
+@contextmanager
+def translated() -> Iterator[None]:
+    """Raise the meaning of what is raised inside."""
+    try:
+        yield
+    except Exception as error:
+        known = meaning(error)
+        if known is error:
+            raise
+        raise known from error
+
+
+def _disconnected(error: Exception) -> bool:
+    return isinstance(error, DBAPIError) and (error.connection_invalidated or is_retryable(error))
+
+
+def _first_line(error: Exception) -> str:
+    """The driver's own words, without the statement and its parameters (they may hold what is not for a log)."""
+    cause = error.orig if isinstance(error, DBAPIError) and error.orig is not None else error
+    lines = str(cause).splitlines()
+    return lines[0][:200] if lines else ""

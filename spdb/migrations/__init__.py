@@ -1,0 +1,1 @@
+"""Alembic's folder: `upgrade` runs it from within the program, `env.py` is what Alembic calls."""

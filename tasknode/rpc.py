@@ -1,0 +1,55 @@
+"""The TaskNode service on the wire."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+from proto import common_pb2, tasknode_pb2 as pb
+from proto.tasknode_pb2_grpc import TaskNodeServicer
+from sp.domain.addresses import parse_address
+from sp.domain.ids import JobId
+from sp.wire import jobs as wire
+from tasknode.client import JobDetail, TaskNode
+
+
+class TaskNodeRpc(TaskNodeServicer):
+    def __init__(self, tasknode: TaskNode) -> None:
+        self._tasknode = tasknode
+
+    async def Notify(self, request: pb.NotifyRequest, context: Any) -> common_pb2.Empty:
+        await self._tasknode.notify(JobId(request.job_id))
+        return common_pb2.Empty()
+
+    async def DeleteObject(self, request: pb.DeleteObjectRequest, context: Any) -> common_pb2.Empty:
+        account = parse_address(request.account)
+        await self._tasknode.delete_object(request.bucket, request.object_name, account, request.request_id)
+        return common_pb2.Empty()
+
+    async def ListJobs(self, request: pb.ListJobsRequest, context: Any) -> pb.ListJobsReply:
+        jobs, counts = await self._tasknode.list_jobs(wire.job_filter(request))
+        return pb.ListJobsReply(jobs=map(wire.job_pb, jobs), counts={int(s): n for s, n in counts.items()})
+
+    async def GetJob(self, request: pb.GetJobRequest, context: Any) -> pb.JobDetail:
+        return detail_pb(await self._find(request))
+
+    async def WatchJob(self, request: pb.GetJobRequest, context: Any) -> AsyncIterator[pb.JobDetail]:
+        found = await self._find(request)
+        async for detail in self._tasknode.watch_job(found.job.id):
+            yield detail_pb(detail)
+
+    async def RetryJob(self, request: pb.RetryJobRequest, context: Any) -> pb.Job:
+        return wire.job_pb(await self._tasknode.retry_job(JobId(request.job_id)))
+
+    async def _find(self, request: pb.GetJobRequest) -> JobDetail:
+        if request.job_id:
+            return await self._tasknode.get_job(JobId(request.job_id))
+        return await self._tasknode.get_job_of(request.bucket, request.object_name)
+
+
+def detail_pb(value: JobDetail) -> pb.JobDetail:
+    return pb.JobDetail(
+        job=wire.job_pb(value.job),
+        secondaries=map(wire.secondary_pb, value.secondaries),
+        history=map(wire.history_row_pb, value.history),
+    )
