@@ -47,7 +47,7 @@ class ConfigFile:
     ) -> ConfigFile:
         """`dir`: where the file would lie; a `[sp] dir` in the mapping is relative to it."""
         sections = {name: MappingProxyType(dict(table)) for name, table in mapping.items()}
-        below = sections.get("sp", {}).get("dir", "")
+        below = mapping["sp"].get("dir", "") if "sp" in mapping else ""
         if not isinstance(below, str):
             raise ConfigError("[sp] dir", "must be a string")
         return cls(path or dir / "sp.toml", (dir / below).absolute(), MappingProxyType(sections))

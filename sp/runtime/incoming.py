@@ -6,7 +6,7 @@ import asyncio
 import re
 import secrets
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
 from typing import Any, Final, TypeVar
 
@@ -55,6 +55,8 @@ class Guard(grpc.aio.ServerInterceptor):
 
     def _guard(self, served: grpc.RpcMethodHandler[Any, Any], name: str) -> grpc.RpcMethodHandler[Any, Any]:
         shape = (bool(served.request_streaming), bool(served.response_streaming))
+        method: Any  # a coroutine function or an async generator function, by shape
+        make: Any
         method, make = {
             (False, False): (served.unary_unary, grpc.unary_unary_rpc_method_handler),
             (False, True): (served.unary_stream, grpc.unary_stream_rpc_method_handler),
@@ -66,8 +68,7 @@ class Guard(grpc.aio.ServerInterceptor):
             answering = _streamed(method, request, context) if served.response_streaming else method(request, context)
             return await self._answer(answering, context, name)
 
-        make_any: Any = make
-        made: grpc.RpcMethodHandler[Any, Any] = make_any(
+        made: grpc.RpcMethodHandler[Any, Any] = make(
             guarded,
             request_deserializer=served.request_deserializer,
             response_serializer=served.response_serializer,
@@ -113,7 +114,7 @@ async def _streamed(method: Any, request: Any, context: Context) -> None:
     """Run a method that streams its answers, an async generator or a coroutine that writes. A generator is closed
     here and now when the call ends early, not when it is collected."""
     answers = method(request, context)
-    if not isinstance(answers, AsyncIterator):
+    if not isinstance(answers, AsyncGenerator):
         await answers
         return
     async with aclosing(answers) as messages:

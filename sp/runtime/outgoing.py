@@ -113,12 +113,15 @@ class OutgoingCall(
     async def read(self) -> R | object:
         """The next message, or grpc.aio.EOF."""
         try:
-            return cast(R, await self._call.read())
+            message = await self._call.read()
         except grpc.aio.AioRpcError as error:
             raise self._method.error(error, self._timeout_s) from error
         except asyncio.CancelledError:
             self._raise_feed_error()
             raise
+        if message is grpc.aio.EOF:
+            await self._stop_feeding()
+        return cast("R | object", message)
 
     # --- requests
 
@@ -225,9 +228,6 @@ async def _each(requests: AsyncIterable[Q] | Iterable[Q]) -> AsyncIterator[Q]:
     else:
         for request in requests:
             yield request
-
-
-Metadata = grpc.aio.Metadata | tuple[tuple[str, str | bytes], ...] | list[tuple[str, str | bytes]]
 
 
 def _with_ids(metadata: Any) -> tuple[tuple[str, str | bytes], ...]:

@@ -49,7 +49,7 @@ class CpuPool:
         loop = asyncio.get_running_loop()
         context = contextvars.copy_context()  # the request id, for what the thread logs
         try:
-            future = self.executor.submit(context.run, fn, *args, **kwargs)
+            future = self.executor.submit(lambda: context.run(fn, *args, **kwargs))
         except BaseException:
             self._slots.release()
             raise

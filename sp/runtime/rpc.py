@@ -112,7 +112,7 @@ async def serving(
         options=[*SHARED_OPTIONS, *SERVER_OPTIONS, *_message_size(max_message_bytes)],
         maximum_concurrent_rpcs=max_calls,
     )
-    checks = _added(server, services)
+    checks = await _added(server, services)
     path = socket_path(checked_address(listen))
     if path is not None:
         await asyncio.to_thread(prepare_socket, path)
@@ -129,12 +129,12 @@ async def serving(
             await asyncio.to_thread(remove_socket, path, own_inode)
 
 
-def _added(server: grpc.aio.Server, services: Sequence[Serving]) -> Any:
+async def _added(server: grpc.aio.Server, services: Sequence[Serving]) -> Any:
     """Adds the services, health and reflection; the health servicer."""
     checks = health.aio.HealthServicer()
     for service in services:
         service.add(service.servicer, server)
-        checks._server_status[service.name] = health_pb2.HealthCheckResponse.SERVING
+        await checks.set(service.name, health_pb2.HealthCheckResponse.SERVING)
     health_pb2_grpc.add_HealthServicer_to_server(checks, server)
     names = [service.name for service in services] + [health.SERVICE_NAME, reflection.SERVICE_NAME]
     reflection.enable_server_reflection(names, server)

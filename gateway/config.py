@@ -1,0 +1,54 @@
+"""The `[gateway]` section."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sp.domain.errors import ConfigError
+
+
+@dataclass(frozen=True, slots=True)
+class GatewayConfig:
+    """Where and how the gateway listens, and its limits.
+
+    http_address:        host:port for S3 and Greenfield clients; port 0 takes a free one
+    domain_name:         buckets are also `{bucket}.{domain_name}`; "" serves path style only
+    region:              the region that an S3 credential must name
+    max_requests:        requests at work at once; one more is answered 503 SlowDown
+    max_header_bytes:    of the request line, and of each header
+    idle_timeout_s:      a connection may take so long to send a whole head, the first one and between requests
+    body_progress_s, body_progress_bytes: a body must bring that many bytes in that time, or end
+    write_timeout_s:     a reader that takes nothing for so long is cut off
+    linger_s:            how long an unread body is read and dropped, so that its sender sees our error
+    shutdown_s:          requests at work may take so long to end when the process stops
+    clock_skew_s:        how far a SigV4 signing time may lie from ours
+    signing_keys_cached: derived SigV4 keys remembered
+    wait_blocks:         blocks that a bucket's transaction may take
+    """
+
+    http_address: str = "127.0.0.1:9033"
+    domain_name: str = ""
+    region: str = "us-east-1"
+    max_requests: int = 512
+    max_header_bytes: int = 16_384
+    read_buffer_bytes: int = 1_048_576
+    idle_timeout_s: float = 75.0
+    body_progress_s: float = 30.0
+    body_progress_bytes: int = 16_384
+    write_timeout_s: float = 60.0
+    linger_s: float = 5.0
+    shutdown_s: float = 20.0
+    clock_skew_s: int = 900
+    signing_keys_cached: int = 4096
+    wait_blocks: int = 10
+
+    def __post_init__(self) -> None:
+        for name in ("max_requests", "max_header_bytes", "read_buffer_bytes", "signing_keys_cached", "wait_blocks"):
+            if getattr(self, name) < 1:
+                raise ConfigError(f"gateway.{name}", "must be at least 1")
+        for name in ("idle_timeout_s", "body_progress_s", "write_timeout_s"):
+            if getattr(self, name) <= 0:
+                raise ConfigError(f"gateway.{name}", "must be above 0")
+        host, colon, port = self.http_address.rpartition(":")
+        if not (host and colon and port.isdigit()):
+            raise ConfigError("gateway.http_address", "must be host:port")
