@@ -90,7 +90,9 @@ class Rebuilder:
             batch, waiting = waiting[: max(1, needed - len(pieces))], waiting[max(1, needed - len(pieces)) :]
             if not batch:
                 raise TooFewPieces(job.object_name, index, len(pieces), needed, "; ".join(reasons)[:1000])
-            fetched = await asyncio.gather(*(self._fetch(job, index, column, holders[column], size) for column in batch))
+            fetched = await asyncio.gather(
+                *(self._fetch(job, index, column, holders[column], size) for column in batch)
+            )
             for column, piece in zip(batch, fetched, strict=True):
                 if isinstance(piece, bytes):
                     pieces[column] = piece
@@ -154,9 +156,7 @@ class Rebuilder:
         request = PieceRequest(job.object_id, job.version, index, column, me, holder.operator, now_s)
         signature = await self.signer.sign(request)
         piece = bytearray()
-        async for chunk in self.receivers.get_piece(
-            holder.receiver_endpoint, request, signature, self.piece_timeout_s
-        ):
+        async for chunk in self.receivers.get_piece(holder.receiver_endpoint, request, signature, self.piece_timeout_s):
             piece += chunk
             if len(piece) > wanted:
                 break

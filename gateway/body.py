@@ -79,7 +79,7 @@ def declared_digests(head: RequestHead, check: BodyCheck) -> tuple[DeclaredDiges
     """All of them. InvalidDigest for a malformed one, NotSupported for one we cannot check."""
     declared = [] if check.sha256 is None else [DeclaredDigest(CONTENT_SHA256, check.sha256)]
     for name in head.header_names():
-        if name in _OTHER_CHECKSUMS or name.startswith("x-amz-checksum-") and not _is_checkable(name):
+        if name in _OTHER_CHECKSUMS or (name.startswith("x-amz-checksum-") and not _is_checkable(name)):
             raise NotSupported(f"{name}; send crc32, sha1 or sha256 in a header")
     for name, (_, size) in BASE64_HEADERS.items():
         if head.values(name):

@@ -67,6 +67,19 @@ class Buckets:
             raise AccessDenied(identity.scheme, "LIST_BUCKETS", "")
         return await self.access.view.chain.list_buckets(identity.account)
 
+    async def status(self) -> dict[str, str | int]:
+        """What anyone may know of this provider."""
+        view = self.access.view
+        block = await view.latest_block()
+        me = (await view.chain.storage_providers()).get(self.access.operator)
+        return {
+            "operator": self.access.operator,
+            "moniker": me.moniker if me else "",
+            "status": me.status.name if me else "NOT_REGISTERED",
+            "chain_height": block.height,
+            "chain_time_s": block.time_s,
+        }
+
     async def _own(self, account: Address, bucket: str) -> Bucket:
         found = await self.access.view.head_bucket(bucket)
         if found.owner != account:

@@ -142,9 +142,7 @@ class Gateway:
         except NoSuchObject:
             return
         if entry.job.account != identity.account:
-            await self.access.require_object(
-                identity, bucket, put.object_name, Action.UPDATE_OBJECT_CONTENT, entry
-            )
+            await self.access.require_object(identity, bucket, put.object_name, Action.UPDATE_OBJECT_CONTENT, entry)
 
     async def _created_order(self, identity: Identity, account: Address, bucket: Bucket, put: Put) -> PutOrder:
         """For an object that its account has created on chain, or whose content it has said to update."""

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from concurrent.futures import Executor
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 
 from piecestore.config import PieceStoreConfig
 from piecestore.disk import open_disk_store
 from piecestore.memory import MemoryStore
 from piecestore.store import PieceStore
+from sp.runtime.parts import Parts
 
 
 @asynccontextmanager
@@ -21,3 +23,10 @@ async def open_piece_store(config: PieceStoreConfig, pool: Executor | None = Non
         return
     async with open_disk_store(Path(config.path), pool, direct_io=config.direct_io) as store:
         yield store
+
+
+async def shared_piece_store(parts: Parts) -> PieceStore:
+    """The store of this SP, opened once per process."""
+    config = parts.file.section("piece_store", PieceStoreConfig)
+    resolved = replace(config, path=str(parts.file.path_of(config.path)))
+    return await parts.once("piece_store", lambda: open_piece_store(resolved, parts.pool.executor))

@@ -1,6 +1,6 @@
 """`python -m tasknode --config sp.toml`: this service alone in a process."""
 
+from sp.runtime.main import service_main
 from tasknode.app import running
-from sp.runtime.process import service_main
 
 service_main("tasknode", running)

@@ -9,11 +9,11 @@ from sp.domain.approvals import ObjectRef, SignedApproval
 from sp.domain.errors import InvalidRequest
 from sp.domain.ids import Address, RedundancyIndex
 from sp.domain.jobs import Job, Move, Secondary, SecondaryState
-from sp.domain.lifecycle import JobEvent, JobState
+from sp.domain.lifecycle import JobEvent
 from sp.domain.params import StorageParams
 from sp.domain.placement import Candidate, rank
 from spdb.jobs import Jobs
-from tasknode.onchain import OnChain
+from tasknode.onchain import Identity, OnChain
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +30,7 @@ class Allocator:
         if job.object_id is None:
             identity = await self.onchain.ensure_created(job)
             if identity.sealed:
-                return await self.jobs.move(job, self._sealed(identity.object_id, identity.version))
+                return await self.jobs.move(job, self._sealed(identity))
             check_params(job.params, await self.onchain.params_of(identity))
             job = replace(job, object_id=identity.object_id, version=identity.version)
         approvals = await self.p2p.get_approvals(job.object_ref(), job.params.secondaries, self.spares, frozenset())
@@ -47,9 +47,15 @@ class Allocator:
             Move(JobEvent.REPLICATION_STARTED, self.actor),
         )
 
-    def _sealed(self, object_id: int, version: int) -> Move:
-        move = Move(JobEvent.SEAL_SEEN, self.actor, "an empty object is sealed at its creation", attempts=0)
-        return replace(move, object_id=object_id, version=version)
+    def _sealed(self, identity: Identity) -> Move:
+        return Move(
+            JobEvent.SEAL_SEEN,
+            self.actor,
+            "an empty object is sealed at its creation",
+            object_id=identity.object_id,
+            version=identity.version,
+            attempts=0,
+        )
 
 
 def choose(wanted: ObjectRef, approvals: Approvals) -> tuple[list[SignedApproval], list[SignedApproval]]:
@@ -68,7 +74,3 @@ def check_params(cut_with: StorageParams, on_chain: StorageParams) -> None:
         on_chain.parity_chunks,
     ):
         raise InvalidRequest("the chain's storage parameters changed between upload and creation: put the object again")
-
-
-BEFORE = frozenset({JobState.UPLOAD_OBJECT_DONE, JobState.ALLOC_SECONDARY_DOING, JobState.ALLOC_SECONDARY_ERROR})
-"""States in which a delegated object may have no id yet."""

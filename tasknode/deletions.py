@@ -7,7 +7,7 @@ from random import Random
 
 from chain.client import Chain
 from signer.client import Signer
-from sp.domain.errors import JobMoved, NoSuchBucket, NoSuchJob, NoSuchObject, SpError
+from sp.domain.errors import JobMoved, NoSuchBucket, NoSuchObject, SpError
 from sp.domain.ledger import ChainObject, EventType, ObjectStatus
 from sp.domain.messages import MsgDeleteObject, MsgRejectSealObject, TxMessage
 from sp.domain.retry import RetryPolicy
@@ -65,7 +65,9 @@ class Deleter:
             attempts = deletion.attempts + 1
             delay_ms = self.retry.delay_ms(attempts, self.random.random())
             await self.deletions.postpone(deletion.id, str(error), self.clock.now_ms() + delay_ms)
-            log.warning("deletion postponed", bucket=deletion.bucket, object_name=deletion.object_name, error=str(error))
+            log.warning(
+                "deletion postponed", bucket=deletion.bucket, object_name=deletion.object_name, error=str(error)
+            )
 
     async def _on_chain(self, deletion: Deletion) -> ChainObject | None:
         """The object to be deleted as the chain has it; None when it is gone, or the name means another one now."""

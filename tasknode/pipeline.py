@@ -109,9 +109,7 @@ class Pipeline:
         """To the *_ERROR state with its reason and its next attempt; or given up, and the chain told so."""
         log.warning("step failed", job_id=job.id, state=job.state.name, error=str(error))
         attempts = job.attempts + 1
-        next_ms = self.retry.next_attempt_at_ms(
-            attempts, job.created_at_ms, self.clock.now_ms(), self.random.random()
-        )
+        next_ms = self.retry.next_attempt_at_ms(attempts, job.created_at_ms, self.clock.now_ms(), self.random.random())
         if next_ms is None:
             await self._reject(job)
         event = ERROR_EVENT.get(job.state)

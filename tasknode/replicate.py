@@ -13,7 +13,14 @@ from signer.client import Signer
 from sp.crypto.hashing import keccak256
 from sp.domain.addresses import signer_of
 from sp.domain.approvals import Offer, ReceiptDoc, SignedApproval
-from sp.domain.errors import DeadlineExceeded, IntegrityMismatch, SecondaryFailed, SignatureError, SpError, UnknownProvider
+from sp.domain.errors import (
+    DeadlineExceeded,
+    IntegrityMismatch,
+    SecondaryFailed,
+    SignatureError,
+    SpError,
+    UnknownProvider,
+)
 from sp.domain.ids import Address, Checksum, RedundancyIndex
 from sp.domain.integrity import expected_for
 from sp.domain.jobs import Job, Move, Secondary, SecondaryState
@@ -87,9 +94,7 @@ class Replicator:
                 raise UnknownProvider(secondary.provider)
             offer = Offer(secondary.approval, secondary.redundancy_index, self.clock.now_ms() // 1000)
             signature = await self.signer.sign(offer)
-            stream = self.receivers.replicate(
-                provider.receiver_endpoint, offer, signature, self.config.group_timeout_s
-            )
+            stream = self.receivers.replicate(provider.receiver_endpoint, offer, signature, self.config.group_timeout_s)
             async with asyncio.timeout(self.config.open_timeout_s):
                 sender = await streams.enter_async_context(stream)
         except TimeoutError:

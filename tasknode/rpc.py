@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from typing import Any
 
-from proto import common_pb2, tasknode_pb2 as pb
+from proto import common_pb2
+from proto import tasknode_pb2 as pb
 from proto.tasknode_pb2_grpc import TaskNodeServicer
 from sp.domain.addresses import parse_address
 from sp.domain.ids import JobId

@@ -39,7 +39,9 @@ class Sealer:
         height = (await self.chain.latest_block()).height
         result = await self.chain.wait_tx(job.tx_hash, height + self.seal_timeout_blocks)
         if result.code != 0:
-            if await self.onchain.fate(job) is Fate.SEALED:  # a second broadcast of ours came after the first had landed
+            if (
+                await self.onchain.fate(job) is Fate.SEALED
+            ):  # a second broadcast of ours came after the first had landed
                 return await self.jobs.move(job, self.seen(f"in a block up to {result.height}"))
             raise TxRefused(result.codespace, result.code, result.log)
         return await self.jobs.move(job, self.seen(f"in block {result.height}"))

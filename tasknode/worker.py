@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from sp.domain.errors import JobMoved, SpError
 from sp.domain.ids import JobId
 from sp.domain.jobs import Job
-from sp.runtime.clock import Clock
+from sp.runtime.clock import Clock, wait_set
 from sp.runtime.leases import kept_lease
 from sp.runtime.log import bound, get_logger
 from spdb.jobs import Jobs
@@ -35,18 +35,21 @@ class Worker:
         self._woken.set()
 
     async def run(self) -> None:
-        """Until cancelled; then every job under way is cancelled too and its lease given back."""
-        try:
-            while True:
-                self._woken.clear()
-                wait_s = await self._take_due()
-                try:
-                    async with asyncio.timeout(wait_s):
-                        await self._woken.wait()
-                except TimeoutError:
-                    continue
-        finally:
-            await self._stop()
+        """Until cancelled."""
+        while True:
+            self._woken.clear()
+            wait_s = await self._take_due()
+            await wait_set(self._woken, wait_s, self.clock)
+
+    async def stop(self, running: asyncio.Task[None]) -> None:
+        """End `run` and cancel every job under way; their leases are given back, so that the next start goes on."""
+        running.cancel()
+        await asyncio.wait([running])
+        tasks = list(self._running.values())
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks)
 
     async def drop(self, job_id: JobId) -> None:
         """Stop carrying one job, if this process does: its object was deleted."""
@@ -96,10 +99,3 @@ class Worker:
         await asyncio.wait([releasing])
         if error := releasing.exception():
             log.warning("lease not given back", job_id=job.id, error=str(error))
-
-    async def _stop(self) -> None:
-        tasks = list(self._running.values())
-        for task in tasks:
-            task.cancel()
-        if tasks:
-            await asyncio.wait(tasks)

@@ -32,7 +32,7 @@ class Genesis:
 
     authority: Address
     chain_id: str = CHAIN_ID
-    params: StorageParams = StorageParams()
+    params: StorageParams = field(default_factory=StorageParams)
     providers: tuple[StorageProvider, ...] = ()
     initial_balance: int = 1_000_000 * WEI
     store_price: int = 1_000_000
@@ -96,10 +96,19 @@ def _params(document: Mapping[str, int]) -> StorageParams:
 
 def _provider(document: Mapping[str, Any], number: int) -> StorageProvider:
     _check_known(document, StorageProvider)
-    keys = {name: parse_address(document[name]) for name in ("operator", "funding", "seal", "approval", "gc")}
-    texts = {name: str(document[name]) for name in ("endpoint", "p2p_endpoint", "receiver_endpoint")}
-    moniker = str(document.get("moniker", ""))
-    return StorageProvider(id=number, status=SpStatus(document.get("status", 0)), moniker=moniker, **keys, **texts)
+    return StorageProvider(
+        id=number,
+        operator=parse_address(document["operator"]),
+        funding=parse_address(document["funding"]),
+        seal=parse_address(document["seal"]),
+        approval=parse_address(document["approval"]),
+        gc=parse_address(document["gc"]),
+        status=SpStatus(document.get("status", SpStatus.IN_SERVICE)),
+        endpoint=str(document["endpoint"]),
+        p2p_endpoint=str(document["p2p_endpoint"]),
+        receiver_endpoint=str(document["receiver_endpoint"]),
+        moniker=str(document.get("moniker", "")),
+    )
 
 
 def _amount(value: str | int) -> int:

@@ -62,7 +62,9 @@ _ERRORS: Final = {
 }
 """The way out of each *_ERROR state: its *_DOING again."""
 
-_BACKGROUND: Final = tuple(s for s in S if S.ALLOC_SECONDARY_DOING <= s <= S.SEAL_OBJECT_ERROR and s is not S.SEAL_OBJECT_DONE)
+_BACKGROUND: Final = tuple(
+    s for s in S if S.ALLOC_SECONDARY_DOING <= s <= S.SEAL_OBJECT_ERROR and s is not S.SEAL_OBJECT_DONE
+)
 """States in which the chain may turn out to have sealed the object already (a broadcast we gave up on landed)."""
 
 TABLE: Final[dict[tuple[JobState, JobEvent], JobState]] = {

@@ -22,7 +22,7 @@ class RetryPolicy:
         """How long to wait after `attempts` failures (from 1). chance: uniform in [0, 1)."""
         assert attempts >= 1
         assert 0 <= chance < 1
-        full = min(self.max_delay_ms, self.first_delay_ms * 2 ** min(attempts - 1, 40))
+        full = min(self.max_delay_ms, self.first_delay_ms << min(attempts - 1, 40))
         return max(1, full - int(full * chance / 2))
 
     def next_attempt_at_ms(self, attempts: int, created_at_ms: int, now_ms: int, chance: float) -> int | None:

@@ -54,14 +54,17 @@ class Chores:
         self._manual = manual
         self._woken = {name: asyncio.Event() for name in self._chores}
         self._tasks = Tasks()
+        self._entered = False
 
     async def __aenter__(self) -> Chores:
+        self._entered = True
         if not self._manual:
             for chore in self._chores.values():
                 self._tasks.spawn(self._repeat(chore), f"chore {chore.name}")
         return self
 
     async def __aexit__(self, *_: object) -> None:
+        self._entered = False
         await self._tasks.close()
 
     def wake(self, name: str | None = None) -> None:
@@ -76,9 +79,12 @@ class Chores:
         """Manual mode: tick every chore in turn until none has anything to do; how many ticks did something.
 
         An SpError counts as nothing done, as it would in production until the next interval. Anything else comes out.
+        Chores that have not been entered, or have been left, do nothing.
         """
         assert self._manual, "these chores run by themselves"
         moved_ticks = 0
+        if not self._entered:
+            return 0
         for _ in range(SETTLE_ROUNDS_MAX):
             moved = [await self._settle_tick(chore) for chore in self._chores.values()]
             if not any(moved):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import socket
 from random import Random
 from typing import Final
 
@@ -37,3 +39,9 @@ class JobIds:
         fresh = since_epoch_ms << RANDOM_BITS | self._random.getrandbits(RANDOM_BITS)
         self._last = max(fresh, self._last + 1)
         return JobId(self._last)
+
+
+def actor_name(service: str, random: Random) -> str:
+    """Who this process is, in leases and histories: service, host, process and chance, since a container's process has
+    the same host and number after every restart."""
+    return f"{service}@{socket.gethostname()[:32]}.{os.getpid()}.{random.getrandbits(32):08x}"

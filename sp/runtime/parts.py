@@ -69,7 +69,8 @@ class Parts:
         """Parts without a process: configuration from a dict, time that stands still (a ManualClock) unless a clock is
         given, seeded chance, and chores that run when `settle` is called."""
         file = ConfigFile.from_mapping(sections or {}, dir)
-        return cls(file, clock=clock or ManualClock(), random=Random(seed), manual_chores=manual_chores)
+        seeded = Random(seed)  # noqa: S311 - a test that can be repeated
+        return cls(file, clock=clock or ManualClock(), random=seeded, manual_chores=manual_chores)
 
     # --- what is shared
 
@@ -137,7 +138,7 @@ class Parts:
 
     async def _close_opened(self) -> None:
         failures: list[Exception] = []
-        for opened in reversed(sorted(self._opened.values(), key=lambda opened: opened.order)):
+        for opened in sorted(self._opened.values(), key=lambda opened: opened.order, reverse=True):
             try:
                 await opened.close()
             except Exception as error:  # noqa: BLE001 - raised below, after the others have been closed too

@@ -63,16 +63,17 @@ def _check_known(services: Sequence[str], runners: Mapping[str, Runner]) -> None
 
 
 async def _run(file: ConfigFile, services: Sequence[str], runners: Mapping[str, Runner], ready_file: str) -> None:
-    async with Parts(file) as parts:
-        with _stopped_by_signals(parts.stopping):
+    parts = Parts(file)
+    with _stopped_by_signals(parts.stopping):
+        async with parts:
             await _until_stopped(parts, services, runners, ready_file)
         logger.info("stopped", services=list(services))
 
 
 async def _until_stopped(parts: Parts, services: Sequence[str], runners: Mapping[str, Runner], ready_file: str) -> None:
     parts.spawn(probe_lag(), "event loop lag")
-    started = asyncio.Event()
-    parts.spawn(_interrupt_start(parts.stopping, started, asyncio.current_task()), "interrupt start")
+    started, starting = asyncio.Event(), asyncio.current_task()
+    parts.spawn(_interrupt_start(parts.stopping, started, starting), "interrupt start")
     try:
         async with AsyncExitStack() as stack:
             monitor = monitoring(parts.common.monitor.address, parts.ready, services)
@@ -87,6 +88,8 @@ async def _until_stopped(parts: Parts, services: Sequence[str], runners: Mapping
     except asyncio.CancelledError:
         if started.is_set() or not parts.stopping.is_set():
             raise
+        if starting is not None:
+            starting.uncancel()
         logger.info("stopped before it was ready", services=list(services))
 
 

@@ -51,7 +51,7 @@ def test_from_every_state_that_is_not_final_a_final_one_can_be_reached() -> None
 
 
 def test_every_state_belongs_to_the_uploader_or_the_task_node_or_is_final() -> None:
-    assert UPLOADING | BACKGROUND | FINAL == set(S)
+    assert set(S) == UPLOADING | BACKGROUND | FINAL
     assert not UPLOADING & BACKGROUND
     assert not BACKGROUND & FINAL
 
@@ -72,7 +72,12 @@ def test_an_upload_error_cannot_be_retried() -> None:
 
 def test_numbers_are_the_networks() -> None:
     assert [s.value for s in S] == list(range(17))
-    assert (S.ALLOC_SECONDARY_DOING, S.REPLICATE_OBJECT_DOING, S.SIGN_OBJECT_DOING, S.SEAL_OBJECT_TX_DOING) == (4, 7, 10, 13)
+    assert (S.ALLOC_SECONDARY_DOING, S.REPLICATE_OBJECT_DOING, S.SIGN_OBJECT_DOING, S.SEAL_OBJECT_TX_DOING) == (
+        4,
+        7,
+        10,
+        13,
+    )
 
 
 def test_every_state_has_the_words_that_greenfield_clients_read() -> None:

@@ -1,0 +1,164 @@
+"""Serve S3 and Greenfield clients over HTTP: admission, authentication, dispatch, errors, connections.
+
+aiohttp's low-level server, without its router: that would normalise paths, and object names are paths.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from random import Random
+
+from aiohttp import web
+from aiohttp.web_request import BaseRequest
+
+from gateway.auth.scheme import Authenticator
+from gateway.config import GatewayConfig
+from gateway.errors import ClientGone
+from gateway.http_body import RequestBody
+from gateway.http_buckets import BucketOperations
+from gateway.http_call import Call
+from gateway.http_objects import ObjectOperations
+from gateway.request import RequestHead, resolve
+from gateway.routes import Operation, operation_of
+from sp.domain.errors import InternalError, InvalidRequest, SpError
+from sp.runtime.clock import Clock
+from sp.runtime.ids import new_request_id
+from sp.runtime.limits import Slots
+from sp.runtime.log import bound, get_logger
+from sp.runtime.metrics import counter, gauge, histogram
+
+log = get_logger(__name__)
+
+REQUESTS = counter("sp_gateway_requests_total", "Requests of S3 and Greenfield clients", ("operation", "status"))
+SECONDS = histogram("sp_gateway_request_seconds", "From the head of a request to the end of its answer", ("operation",))
+ACTIVE = gauge("sp_gateway_active_requests", "Requests at work")
+
+Serve = Callable[[Call], Awaitable[web.StreamResponse]]
+
+
+@dataclass(slots=True)
+class HttpServer:
+    """The handler of one listening socket."""
+
+    objects: ObjectOperations
+    buckets: BucketOperations
+    authenticator: Authenticator
+    config: GatewayConfig
+    clock: Clock
+    random: Random
+    slots: Slots
+    table: dict[Operation, Serve] = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        self.table = {
+            Operation.STATUS: self.buckets.status,
+            Operation.LIST_BUCKETS: self.buckets.list,
+            Operation.CREATE_BUCKET: self.buckets.create,
+            Operation.HEAD_BUCKET: self.buckets.head,
+            Operation.DELETE_BUCKET: self.buckets.delete,
+            Operation.LOCATION: self.buckets.location,
+            Operation.VERSIONING: self.buckets.versioning,
+            Operation.CONFIGURATION: self.buckets.configuration,
+            Operation.LIST_OBJECTS: self.objects.list,
+            Operation.LIST_OBJECTS_V2: self.objects.list_v2,
+            Operation.PUT_OBJECT: self.objects.put,
+            Operation.GET_OBJECT: self.objects.get,
+            Operation.HEAD_OBJECT: self.objects.get,
+            Operation.DELETE_OBJECT: self.objects.delete,
+            Operation.UPLOAD_PROGRESS: self.objects.progress,
+        }
+        assert self.table.keys() == set(Operation)
+
+    async def handle(self, request: BaseRequest) -> web.StreamResponse:
+        """Answer one request. Whatever goes wrong has an answer; an unexpected exception is logged with its trace."""
+        body = RequestBody(request, self.config.body_progress_s, self.config.body_progress_bytes)
+        call = Call(request, new_request_id(self.random), body, self.config.write_timeout_s)
+        began_s = self.clock.monotonic_s()
+        with bound(request_id=call.request_id), ACTIVE.track_inprogress():
+            response = await self._answer(call)
+            await self._finish(call, response)
+            taken_s = self.clock.monotonic_s() - began_s
+            REQUESTS.labels(call.operation, str(response.status)).inc()
+            SECONDS.labels(call.operation).observe(taken_s)
+            log.info(
+                "request",
+                operation=call.operation,
+                method=request.method,
+                target=request.raw_path[:512],
+                status=response.status,
+                account=call.identity and call.identity.account,
+                received_bytes=body.received,
+                seconds=round(taken_s, 4),
+            )
+        return response
+
+    async def _answer(self, call: Call) -> web.StreamResponse:
+        try:
+            with self.slots.slot():
+                return await self._perform(call)
+        except SpError as error:
+            if isinstance(error, ClientGone):
+                log.info("client gone", reason=error.reason)
+            return call.refusal(error)
+        except ConnectionError:
+            raise  # the client is gone in the middle of our answer
+        except Exception:
+            log.exception("request failed", operation=call.operation)
+            return call.refusal(InternalError(call.request_id))
+
+    async def _perform(self, call: Call) -> web.StreamResponse:
+        request = call.request
+        call.head = head = RequestHead.of_target(request.method, request.raw_path, request.headers.items())
+        expected = head.header("expect")
+        if expected and expected.lower() != "100-continue":
+            raise InvalidRequest("the only expectation that can be met is 100-continue")
+        call.target = resolve(head, self.config.domain_name)
+        operation = operation_of(head, call.target)
+        call.operation = operation.value
+        call.identity = await self.authenticator.authenticate(head, self.clock.now_ms() // 1000)
+        return await self.table[operation](call)
+
+    async def _finish(self, call: Call, response: web.StreamResponse) -> None:
+        """Send what is not sent yet; decide what becomes of a body that nobody read.
+
+        A client that waits for 100 Continue may or may not send its body after our answer: close at once, since we
+        cannot tell its next request from it. Others are sending: what is left is read and dropped (bounded by
+        linger_s), so that they come to read our answer, and the connection is kept only if that was little.
+        """
+        if response.prepared or not call.body.unread:
+            return
+        if call.body.awaits_continue:
+            response.force_close()
+            await response.prepare(call.request)
+            await response.write_eof()
+            call.request.protocol.force_close()
+        elif call.body.is_long:
+            response.force_close()
+
+
+@asynccontextmanager
+async def serving_http(server: HttpServer) -> AsyncIterator[str]:
+    """Listen at the configured address; yields the one that was bound, `host:port`."""
+    config = server.config
+    low_level = web.Server(
+        server.handle,
+        access_log=None,
+        auto_decompress=False,  # a gzipped object is stored and returned as it is
+        max_line_size=config.max_header_bytes,
+        max_field_size=config.max_header_bytes,
+        keepalive_timeout=config.idle_timeout_s,
+        lingering_time=config.linger_s,
+        read_bufsize=config.read_buffer_bytes,
+    )
+    runner = web.ServerRunner(low_level, handle_signals=False, shutdown_timeout=config.shutdown_s)
+    await runner.setup()
+    try:
+        host, _, port = config.http_address.rpartition(":")
+        await web.TCPSite(runner, host.strip("[]"), int(port), backlog=1024).start()
+        bound_host, bound_port = runner.addresses[0][:2]
+        shown = f"[{bound_host}]" if ":" in bound_host else bound_host
+        yield f"{shown}:{bound_port}"
+    finally:
+        await runner.cleanup()

@@ -1,0 +1,86 @@
+"""The body of an HTTP request, read only when someone wants it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+
+from aiohttp import hdrs, web
+from aiohttp.http_exceptions import BadHttpMessage
+from aiohttp.web_request import BaseRequest
+
+from gateway.auth.scheme import BodyCheck
+from gateway.body import CHUNK_BYTES, BodyPromise, declared_digests, refuse_framed_body, verified
+from gateway.errors import BodyTooLarge, BodyTooSlow, ClientGone
+from gateway.request import RequestHead
+from sp.runtime.pool import CpuPool
+
+DROPPED_BYTES = 1 << 20
+"""An unread body that is no longer than this is read and dropped after an error, and the connection kept."""
+
+
+@dataclass(slots=True)
+class RequestBody:
+    """progress_s, progress_bytes: so many bytes must come in so much time spent waiting for the client."""
+
+    request: BaseRequest
+    progress_s: float
+    progress_bytes: int
+    received: int = 0
+    continued: bool = False
+
+    @property
+    def awaits_continue(self) -> bool:
+        """The client holds its body back until it is told to go on, and has not been told."""
+        return not self.continued and self.request.headers.get(hdrs.EXPECT, "").lower() == "100-continue"
+
+    @property
+    def unread(self) -> bool:
+        return not self.request.content.at_eof()
+
+    @property
+    def is_long(self) -> bool:
+        """More of it than we would read only to drop it."""
+        length = self.request.headers.get(hdrs.CONTENT_LENGTH, "")
+        return not length.isdigit() or int(length) - self.received > DROPPED_BYTES
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        """At most CHUNK_BYTES each. Tells a waiting client to go on. BodyTooSlow, ClientGone."""
+        await self._continue()
+        waited_s, got = 0.0, 0
+        clock = asyncio.get_running_loop().time
+        while True:
+            began_s = clock()
+            try:
+                async with asyncio.timeout(self.progress_s - waited_s):
+                    chunk = await self.request.content.read(CHUNK_BYTES)
+            except TimeoutError as error:
+                raise BodyTooSlow(self.received, int(self.progress_s)) from error
+            except (ConnectionError, web.RequestPayloadError, BadHttpMessage) as error:
+                raise ClientGone(type(error).__name__) from error
+            if not chunk:
+                return
+            self.received += len(chunk)
+            waited_s, got = waited_s + clock() - began_s, got + len(chunk)
+            if got >= self.progress_bytes:
+                waited_s, got = 0.0, 0
+            yield chunk
+
+    async def small(self, head: RequestHead, check: BodyCheck, max_bytes: int, pool: CpuPool) -> bytes:
+        """The whole body of a request that is XML, checked against its digests. BodyTooLarge."""
+        refuse_framed_body(head, check)
+        length = head.header("content-length")
+        if length.isdigit() and int(length) > max_bytes:
+            raise BodyTooLarge(max_bytes)
+        promise = BodyPromise(declared_digests(head, check), int(length) if length.isdigit() else None, max_bytes)
+        return b"".join([chunk async for chunk in verified(self.chunks(), promise, pool)])
+
+    async def _continue(self) -> None:
+        if self.awaits_continue:
+            self.continued = True
+            try:
+                await self.request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+            except ConnectionError as error:
+                raise ClientGone(type(error).__name__) from error
+            self.request.writer.output_size = 0  # the response itself has not begun (as aiohttp's own handler does)

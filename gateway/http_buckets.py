@@ -1,0 +1,86 @@
+"""The operations on buckets, and on the provider, over HTTP."""
+
+from __future__ import annotations
+
+import json
+from typing import Final
+
+from aiohttp import web
+
+from gateway.auth.scheme import Identity
+from gateway.buckets import Buckets
+from gateway.errors import InvalidArgument, NotSupported
+from gateway.http_call import Call
+from gateway.request import RequestHead
+from gateway.routes import configuration_missing
+from gateway.s3_xml import buckets, location, location_constraint, versioning
+from sp.domain.ledger import Visibility
+from sp.runtime.pool import CpuPool
+
+MAX_XML_BYTES: Final = 65_536
+
+_ACLS: Final = {"": Visibility.PRIVATE, "private": Visibility.PRIVATE, "public-read": Visibility.PUBLIC_READ}
+
+
+class BucketOperations:
+    def __init__(self, buckets: Buckets, pool: CpuPool, region: str) -> None:
+        self._buckets = buckets
+        self._pool = pool
+        self._region = region
+
+    async def create(self, call: Call) -> web.StreamResponse:
+        head, identity, bucket = _parts(call)
+        acl = head.header("x-amz-acl")
+        if acl not in _ACLS:
+            raise NotSupported(f"the ACL {acl[:64]!r}; a bucket is private or public-read")
+        if head.header("x-amz-bucket-object-lock-enabled", "false").lower() == "true":
+            raise NotSupported("object lock")
+        body = await call.body.small(head, identity.body_check, MAX_XML_BYTES, self._pool)
+        region = location_constraint(body)
+        if region not in ("", self._region):
+            raise InvalidArgument("LocationConstraint", f"this provider is {self._region!r}")
+        await self._buckets.create(identity, bucket, _ACLS[acl])
+        return call.respond(200, {"Location": f"/{bucket}"})
+
+    async def head(self, call: Call) -> web.StreamResponse:
+        _, identity, bucket = _parts(call)
+        await self._buckets.head(identity, bucket)
+        return call.respond(200, {"x-amz-bucket-region": self._region})
+
+    async def delete(self, call: Call) -> web.StreamResponse:
+        _, identity, bucket = _parts(call)
+        await self._buckets.delete(identity, bucket)
+        return call.respond(204)
+
+    async def location(self, call: Call) -> web.StreamResponse:
+        _, identity, bucket = _parts(call)
+        await self._buckets.head(identity, bucket)
+        return call.xml(location(self._region))
+
+    async def versioning(self, call: Call) -> web.StreamResponse:
+        _, identity, bucket = _parts(call)
+        await self._buckets.head(identity, bucket)
+        return call.xml(versioning())
+
+    async def configuration(self, call: Call) -> web.StreamResponse:
+        """Policies, CORS and the like: a bucket that exists has none of them."""
+        head, identity, bucket = _parts(call)
+        await self._buckets.head(identity, bucket)
+        raise configuration_missing(head, bucket)
+
+    async def list(self, call: Call) -> web.StreamResponse:
+        assert call.identity is not None
+        owned = await self._buckets.list(call.identity)
+        return call.xml(buckets(call.identity.account or "", owned))
+
+    async def status(self, call: Call) -> web.StreamResponse:
+        """Who this provider is and what it knows of the chain; public."""
+        shown = json.dumps(await self._buckets.status()).encode()
+        return call.respond(200, {"Content-Type": "application/json"}, shown)
+
+
+def _parts(call: Call) -> tuple[RequestHead, Identity, str]:
+    assert call.head is not None
+    assert call.identity is not None
+    assert call.target.bucket is not None
+    return call.head, call.identity, call.target.bucket

@@ -1,0 +1,124 @@
+"""One HTTP request on its way through the gateway, and how its response is sent."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+from aiohttp import web
+from aiohttp.web_request import BaseRequest
+
+from gateway.auth.scheme import Identity
+from gateway.errors_http import Answer, greenfield_answer, s3_answer
+from gateway.http_body import RequestBody
+from gateway.request import RequestHead, Target
+from gateway.s3_xml import CONTENT_TYPE, greenfield_error, s3_error
+from sp.domain.errors import NotForThisSp, SpError
+from sp.runtime.log import get_logger
+from sp.runtime.metrics import counter
+
+log = get_logger(__name__)
+
+WRITE_BUFFER_BYTES = 1 << 20
+"""Of a response, waiting in the connection while the next chunk is fetched."""
+
+BYTES = counter("sp_gateway_body_bytes_total", "Body bytes of S3 and Greenfield requests", ("direction",))
+
+
+@dataclass(slots=True)
+class Call:
+    """What is known of the request so far. identity: once it is authenticated"""
+
+    request: BaseRequest
+    request_id: str
+    body: RequestBody
+    write_timeout_s: float
+    operation: str = "Unknown"
+    head: RequestHead | None = None
+    target: Target = field(default_factory=lambda: Target(None, None))
+    identity: Identity | None = None
+
+    def headers(self, more: Mapping[str, str]) -> dict[str, str]:
+        """Of every response."""
+        return {"x-amz-request-id": self.request_id, "Server": "greenfield-sp", **more}
+
+    def respond(self, status: int, headers: Mapping[str, str] | None = None, body: bytes = b"") -> web.Response:
+        return web.Response(status=status, headers=self.headers(headers or {}), body=body)
+
+    def xml(self, document: bytes, headers: Mapping[str, str] | None = None) -> web.Response:
+        return self.respond(200, {"Content-Type": CONTENT_TYPE, **(headers or {})}, document)
+
+    def refusal(self, error: SpError) -> web.Response:
+        """The error in the form that this kind of client reads."""
+        greenfield = self.head is not None and self.head.header("authorization").startswith("GNFD")
+        answer = greenfield_answer(error) if greenfield else s3_answer(error)
+        headers = {"Content-Type": CONTENT_TYPE, **answer.headers}
+        if greenfield:
+            headers["X-Gnfd-Request-ID"] = self.request_id
+        if isinstance(error, NotForThisSp) and error.primary_endpoint:
+            headers["Location"] = error.primary_endpoint.rstrip("/") + self._path_style_target(error.bucket)
+        if self.request.method == "HEAD" or answer.status == 304:
+            return self.respond(answer.status, headers)
+        return self.respond(answer.status, headers, self._error_body(answer, greenfield))
+
+    def _error_body(self, answer: Answer, greenfield: bool) -> bytes:
+        if greenfield:
+            return greenfield_error(int(answer.code), answer.message)
+        resource = self.head.raw_path if self.head is not None else ""
+        shown = resource.encode("utf-8", "replace").decode()
+        return s3_error(answer.code, answer.message, shown, self.request_id, answer.extra)
+
+    def _path_style_target(self, bucket: str) -> str:
+        assert self.head is not None
+        path = self.head.raw_path
+        if path != f"/{bucket}" and not path.startswith(f"/{bucket}/"):
+            path = f"/{bucket}{path}"
+        return f"{path}?{self.head.raw_query}" if self.head.raw_query else path
+
+    async def send(self, response: web.StreamResponse, chunks: AsyncIterator[bytes]) -> web.StreamResponse:
+        """Stream a response whose Content-Length is set.
+
+        An error before the first chunk comes out as it is: nothing was sent. After that the connection is cut, so that
+        the client sees a short body, never a wrong one; ConnectionResetError.
+        """
+        assert response.content_length is not None
+        async with closed_after(chunks):
+            chunk = await anext(chunks, b"")
+            await response.prepare(self.request)
+            try:
+                if self.request.transport is not None:
+                    self.request.transport.set_write_buffer_limits(high=WRITE_BUFFER_BYTES)
+                left = response.content_length
+                while chunk:
+                    left -= len(chunk)
+                    assert left >= 0, "more bytes than asked for"
+                    async with asyncio.timeout(self.write_timeout_s):
+                        await response.write(chunk)
+                    BYTES.labels("out").inc(len(chunk))
+                    chunk = await anext(chunks, b"")
+                assert left == 0, "fewer bytes than asked for"
+                async with asyncio.timeout(self.write_timeout_s):
+                    await response.write_eof()
+            except ConnectionError:
+                raise
+            except Exception as error:
+                log.warning("response cut off", operation=self.operation, error=repr(error))
+                self._cut()
+                raise ConnectionResetError("response cut off") from error
+        return response
+
+    def _cut(self) -> None:
+        if self.request.transport is not None:
+            self.request.transport.abort()
+
+
+@asynccontextmanager
+async def closed_after(chunks: AsyncIterator[bytes]) -> AsyncIterator[None]:
+    """Close a generator at the end of the block, also when it was not read to its end."""
+    try:
+        yield
+    finally:
+        if isinstance(chunks, AsyncGenerator):
+            await chunks.aclose()

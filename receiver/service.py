@@ -1,0 +1,278 @@
+"""Keep the pieces other providers place with us, and sign for them.
+
+Owns:  received pieces and their receipts, until the object is sealed or dropped, and then for as long as it lives.
+Never: chooses peers, talks to users, sees a private key.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+
+from chain.client import Chain
+from piecestore.store import PieceStore
+from piecestore.verified import read_verified
+from receiver import offers
+from receiver.claims import Claim, Claims, GroupKey
+from receiver.client import CHUNK_BYTES, Receipt
+from receiver.config import ReceiverConfig
+from receiver.frames import Frame, Held, OfferFrame
+from receiver.receiving import Column, Receiving, present
+from receiver.verdicts import Verdict, verdict
+from signer.client import Signer
+from sp.domain.approvals import Offer, PieceRequest, ReceiptDoc
+from sp.domain.contents import Content, content_of
+from sp.domain.errors import (
+    DeadlineExceeded,
+    IntegrityMismatch,
+    InvalidRequest,
+    NoSuchObjectId,
+    PieceCorrupt,
+    PieceNotFound,
+    SignatureError,
+)
+from sp.domain.ids import Address, Checksum, ObjectId, SegmentIndex
+from sp.domain.integrity import expected_for, integrity_hash
+from sp.domain.jobs import ReceivedGroup, ReceivedPiece, ReceivedState
+from sp.domain.ledger import Action, ChainObject
+from sp.runtime.clock import Clock
+from sp.runtime.limits import Slots
+from sp.runtime.log import get_logger
+from sp.runtime.metrics import counter
+from sp.runtime.pool import CpuPool
+from spdb.received import Received
+
+SIGNED = counter("sp_receiver_groups_signed_total", "Replicate data groups received whole and signed for")
+DROPPED = counter("sp_receiver_groups_dropped_total", "Replicate data groups removed", ["reason"])
+CORRUPT = counter("sp_receiver_corrupt_pieces_total", "Pieces found damaged when another provider asked for them")
+
+log = get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class ReceiverService:
+    """Called by strangers: nothing is read or written before the signature of a registered provider is verified."""
+
+    chain: Chain
+    store: PieceStore
+    records: Received
+    signer: Signer
+    clock: Clock
+    pool: CpuPool
+    config: ReceiverConfig
+    claims: Claims
+    openings: Slots
+    streams: Slots
+    reads: Slots
+    newest: offers.NewestOffers = field(default_factory=offers.NewestOffers)
+    _by_sender: dict[Address, Slots] = field(default_factory=dict)
+
+    async def replicate(self, frames: AsyncIterator[Frame]) -> AsyncIterator[Held | Receipt]:
+        """Take one group: what is held of it already, then the receipt. The same offer again gives the same receipt.
+
+        SignatureError, UnknownProvider, InvalidRequest, Overloaded; NoSuchObjectId; WrongPieceSize, GroupIncomplete;
+        IntegrityMismatch (then nothing of the group is kept); StoreFull, StoreFailed.
+        """
+        async with AsyncExitStack() as until_end:
+            offer = await self._opening(frames)
+            until_end.enter_context(self.streams.slot())
+            until_end.enter_context(self._slots_of(offer.approval.approval.asker).slot())
+            await self._check_on_chain(offer)
+            claim = await until_end.enter_async_context(self.claims.claim(_key(offer), offer.offered_at_s))
+            receiving, group = await self._begin(offer, claim)
+            yield Held(receiving.held)
+            checksums = await receiving.take(frames)
+            yield await self._conclude(offer, group, checksums)
+
+    async def get_piece(self, request: PieceRequest, signature: bytes) -> AsyncIterator[bytes]:
+        """The verified bytes of one piece, in chunks. InvalidRequest, UnknownProvider, SignatureError, NoSuchObjectId,
+        PieceNotFound, PieceCorrupt (and not one byte of it), Overloaded."""
+        me = (await self.signer.keys()).operator
+        asker = (await self.chain.storage_providers()).get(request.asker)
+        offers.check_piece_request(request, signature, asker=asker, me=me, now_s=self._now_s())
+        with self.reads.slot():
+            await self._check_reader(request)
+            piece = await self._piece(request)
+            view = memoryview(piece)
+            for start in range(0, len(view), CHUNK_BYTES):
+                yield bytes(view[start : start + CHUNK_BYTES])
+
+    async def drop(self, group: ReceivedGroup, reason: str) -> None:
+        """Remove a group: the pieces, then the rows, so that after a crash in between it is found and removed again.
+        Takes over from a stream that may be under way. Overloaded when that does not let go."""
+        async with self.claims.claim(_group_key(group), self._now_s() + 1_000_000_000):
+            await self._remove(group, reason)
+
+    async def judge(self, group: ReceivedGroup) -> Verdict:
+        """What the chain says of a group now."""
+        try:
+            found: ChainObject | None = await self.chain.head_object_by_id(group.object.object_id)
+        except NoSuchObjectId:
+            found = None
+        return verdict(group, found, (await self.signer.keys()).operator)
+
+    # --- taking a group -----------------------------------------------------------------------------------------------
+
+    async def _opening(self, frames: AsyncIterator[Frame]) -> Offer:
+        """The first message, from a provider that has proved who it is."""
+        with self.openings.slot():
+            try:
+                async with asyncio.timeout(self.config.opening_timeout_s):
+                    frame = await anext(frames, None)
+            except TimeoutError:
+                raise DeadlineExceeded("an offer", int(self.config.opening_timeout_s * 1000)) from None
+            if not isinstance(frame, OfferFrame):
+                raise InvalidRequest("a stream begins with an offer")
+            await self._check_offer(frame.offer, frame.signature)
+        return frame.offer
+
+    async def _check_offer(self, offer: Offer, signature: bytes) -> None:
+        offers.check_offer_sizes(offer, signature)
+        keys = await self.signer.keys()
+        offers.check_offer(
+            offer,
+            signature,
+            sender=(await self.chain.storage_providers()).get(offer.approval.approval.asker),
+            me=keys.operator,
+            my_approval_key=keys.approval,
+            now_s=self._now_s(),
+            height=(await self.chain.latest_block()).height,
+        )
+        self.newest.add(offer)
+
+    async def _check_on_chain(self, offer: Offer) -> None:
+        """The object as the chain has it, checked against the offer. Our view of the chain may lag behind the sender's:
+        an object that is not there yet is waited for. NoSuchObjectId, SignatureError, InvalidRequest."""
+        ref = offer.approval.approval.object
+        found, content = await self._awaited(ref.object_id, ref.version)
+        bucket = await self.chain.head_bucket(found.bucket)
+        params = await self.chain.params_at(content.params_time)
+        offers.check_content(offer, (await self.signer.keys()).operator, found, content, bucket, params)
+
+    async def _awaited(self, object_id: ObjectId, version: int) -> tuple[ChainObject, Content]:
+        try:
+            async with asyncio.timeout(self.config.chain_lag_s):
+                while True:
+                    height = (await self.chain.latest_block()).height
+                    try:
+                        return await self._content(object_id, version)
+                    except NoSuchObjectId:
+                        await self.chain.next_block(height)
+        except TimeoutError:
+            raise NoSuchObjectId(object_id) from None
+
+    async def _content(self, object_id: ObjectId, version: int) -> tuple[ChainObject, Content]:
+        """NoSuchObjectId for a version that the chain does not know, too."""
+        found = await self.chain.head_object_by_id(object_id)
+        content = content_of(found, version)
+        if content is not None:
+            return found, content
+        if version <= found.version:
+            raise InvalidRequest("this content was replaced or discontinued")
+        raise NoSuchObjectId(object_id)
+
+    async def _begin(self, offer: Offer, claim: Claim) -> tuple[Receiving, ReceivedGroup]:
+        approval = offer.approval.approval
+        ref, index = approval.object, offer.redundancy_index
+        group, pieces = await self.records.open(ref, index, approval.asker)
+        if group.object != ref or group.asker != approval.asker:
+            group, pieces = await self._begin_anew(offer, group)
+        signed = group.state is not ReceivedState.RECEIVING
+        recorded = (
+            {SegmentIndex(segment): checksum for segment, checksum in enumerate(group.piece_checksums)}
+            if signed
+            else {piece.segment: piece.checksum for piece in pieces}
+        )
+        column = Column(ref, index)
+        here = await present(self.store, column, recorded)
+        idle_s = self.config.idle_timeout_s
+        return Receiving(column, recorded, here, signed, self.store, self.records, claim, idle_s), group
+
+    async def _begin_anew(self, offer: Offer, group: ReceivedGroup) -> tuple[ReceivedGroup, list[ReceivedPiece]]:
+        """The rows are another sender's, or describe the content otherwise. The chain has just said who is right."""
+        if group.state is not ReceivedState.RECEIVING:
+            raise InvalidRequest("this group has been signed for already, as another content or for another sender")
+        await self._remove(group, "begun anew")
+        approval = offer.approval.approval
+        return await self.records.open(approval.object, offer.redundancy_index, approval.asker)
+
+    async def _conclude(self, offer: Offer, group: ReceivedGroup, checksums: tuple[Checksum, ...]) -> Receipt:
+        """Compare with the chain once more, sign, record, answer: in this order, so that no receipt is out without its
+        row, and no row says SIGNED for what the chain refused."""
+        ref, index = offer.approval.approval.object, offer.redundancy_index
+        root = integrity_hash(checksums)
+        try:
+            _, content = await self._content(ref.object_id, ref.version)
+        except (NoSuchObjectId, InvalidRequest):
+            await self._remove(group, "gone while it arrived")
+            raise
+        if content.checksums:
+            await self._check_root(group, expected_for(content.checksums, index), root)
+        me = (await self.signer.keys()).operator
+        signature = await self.signer.sign(ReceiptDoc(me, ref.object_id, root))
+        if group.state is ReceivedState.RECEIVING:
+            await self.records.sign(ref.object_id, ref.version, index, root, checksums)
+            SIGNED.inc()
+            log.info("group signed", object_id=ref.object_id, version=ref.version, index=index, segments=len(checksums))
+        return Receipt(root, signature)
+
+    async def _check_root(self, group: ReceivedGroup, expected: Checksum, root: Checksum) -> None:
+        if root == expected:
+            return
+        if group.state is not ReceivedState.SEALED:
+            await self._remove(group, "integrity hash is not the chain's")
+        raise IntegrityMismatch(group.redundancy_index, expected.hex(), root.hex())
+
+    async def _remove(self, group: ReceivedGroup, reason: str) -> None:
+        """The caller holds the group's claim."""
+        ref, index = group.object, group.redundancy_index
+        column = Column(ref, index)
+        for segment in range(column.segments):
+            await self.store.delete(column.key(SegmentIndex(segment)))
+        await self.records.forget(ref.object_id, ref.version, index)
+        DROPPED.labels(reason).inc()
+        log.info("group dropped", object_id=ref.object_id, version=ref.version, index=index, reason=reason)
+
+    def _slots_of(self, sender: Address) -> Slots:
+        """Senders are registered providers, so their number is bounded by the chain."""
+        name = f"streams of {sender}"
+        return self._by_sender.setdefault(sender, Slots(name, self.config.max_streams_per_sp))
+
+    # --- giving a piece back -------------------------------------------------------------------------------------------
+
+    async def _check_reader(self, request: PieceRequest) -> None:
+        """NoSuchObjectId, SignatureError: neither of the object's providers, nor is it public."""
+        found, content = await self._content(request.object_id, request.version)
+        bucket = await self.chain.head_bucket(found.bucket)
+        if offers.may_read(request.asker, content, bucket):
+            return
+        if not await self.chain.verify_permission(None, found.bucket, found.name, Action.GET_OBJECT):
+            raise SignatureError("the asker keeps no part of this object, and it is not public")
+
+    async def _piece(self, request: PieceRequest) -> bytes:
+        index, segment = request.redundancy_index, SegmentIndex(request.segment)
+        groups = await self.records.get(request.object_id, request.version, index)
+        group = groups[0] if groups else None
+        if group is None or segment >= len(group.piece_checksums):
+            raise PieceNotFound(f"e{request.object_id}_s{segment}_p{index}")
+        key = Column(group.object, index).key(segment)
+        try:
+            return await read_verified(self.store, key, group.piece_checksums[segment], self.pool.executor)
+        except PieceCorrupt as error:
+            CORRUPT.inc()
+            log.error("piece is damaged", key=error.key, expected=error.expected, actual=error.actual)
+            raise
+
+    def _now_s(self) -> int:
+        return self.clock.now_ms() // 1000
+
+
+def _key(offer: Offer) -> GroupKey:
+    ref = offer.approval.approval.object
+    return ref.object_id, ref.version, offer.redundancy_index
+
+
+def _group_key(group: ReceivedGroup) -> GroupKey:
+    return group.object.object_id, group.object.version, group.redundancy_index

@@ -1,0 +1,254 @@
+"""Who keeps which column of a job's object. Each column's task writes its own row; all are fenced by the job's lease."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+from sqlalchemy import Connection, Update, bindparam, delete, exists, func, insert, select, update
+
+from sp.domain.approvals import SignedApproval
+from sp.domain.errors import InvalidRequest, JobMoved, NoSuchJob
+from sp.domain.ids import Address, Checksum, JobId, RedundancyIndex, Signature
+from sp.domain.jobs import Job, Move, Secondary, SecondaryState
+from spdb.models.columns import BIG
+from spdb.models.jobs import jobs, secondaries, spares
+from spdb.statements import moves
+from spdb.statements.rows import (
+    approval_of,
+    approval_values,
+    job_of,
+    secondary_of,
+    secondary_values,
+)
+
+_FAILED: Final = int(SecondaryState.FAILED)
+
+
+def choose(
+    connection: Connection,
+    job: Job,
+    chosen: Sequence[Secondary],
+    spare: Sequence[SignedApproval],
+    steps: Sequence[Move],
+    now_ms: int,
+) -> Job:
+    """Store the ordered secondaries and the spares together with the moves. Those chosen before count as failed."""
+    job = moves.apply_moves(connection, job, steps, now_ms)
+    _check_subject(job, [secondary.approval for secondary in chosen] + list(spare))
+    connection.execute(
+        update(secondaries)
+        .where(secondaries.c.job_id == job.id, secondaries.c.state != _FAILED)
+        .values(state=_FAILED, error="chosen anew", ended_at_ms=now_ms)
+    )
+    connection.execute(delete(spares).where(spares.c.job_id == job.id))
+    _insert(connection, chosen, _next_ordinal(connection, job.id))
+    _insert_spares(connection, job.id, spare)
+    return job
+
+
+def add_spares(connection: Connection, job: Job, spare: Sequence[SignedApproval], now_ms: int) -> None:
+    """More providers to fall back on; a newer approval of one known already takes the older's place."""
+    _fence(connection, job, now_ms)
+    _check_subject(job, spare)
+    connection.execute(
+        delete(spares).where(
+            spares.c.job_id == job.id, spares.c.provider.in_([signed.approval.approver for signed in spare])
+        )
+    )
+    _insert_spares(connection, job.id, spare)
+
+
+def replace(
+    connection: Connection,
+    job: Job,
+    index: RedundancyIndex,
+    failed: Address,
+    error: str,
+    replacement: Secondary,
+    now_ms: int,
+) -> None:
+    """Another provider takes a column over from a failed one, which stays recorded as failed. JobMoved."""
+    _fence(connection, job, now_ms)
+    _check_subject(job, [replacement.approval])
+    if replacement.redundancy_index != index:
+        raise InvalidRequest("a replacement takes the column of the one it replaces")
+    done = connection.execute(
+        update(secondaries)
+        .where(_row(job.id, index, failed))
+        .values(state=_FAILED, error=error, ended_at_ms=now_ms)
+        .returning(secondaries.c.ordinal)
+    ).all()
+    if not done:
+        raise JobMoved(job.id)
+    connection.execute(
+        delete(spares).where(spares.c.job_id == job.id, spares.c.provider == replacement.provider)
+    )
+    _insert(connection, [replacement], _next_ordinal(connection, job.id))
+    reason = f"column {index}: {error}; {replacement.provider} takes its place"
+    moves.add_note(
+        connection, job.id, "secondary replaced", now_ms, reason=reason, provider=failed, actor=job.lease_owner
+    )
+
+
+def _row(job_id: JobId, index: RedundancyIndex, provider: Address) -> Any:
+    return (
+        (secondaries.c.job_id == job_id)
+        & (secondaries.c.redundancy_index == int(index))
+        & (secondaries.c.provider == provider)
+    )
+
+
+def _next_ordinal(connection: Connection, job_id: JobId) -> int:
+    last: int | None = connection.execute(
+        select(func.max(secondaries.c.ordinal)).where(secondaries.c.job_id == job_id)
+    ).scalar()
+    return 0 if last is None else last + 1
+
+
+def _insert(connection: Connection, chosen: Sequence[Secondary], first: int) -> None:
+    if chosen:
+        connection.execute(insert(secondaries), [secondary_values(s, first + i) for i, s in enumerate(chosen)])
+
+
+def _insert_spares(connection: Connection, job_id: JobId, spare: Sequence[SignedApproval]) -> None:
+    if not spare:
+        return
+    last: int | None = connection.execute(select(func.max(spares.c.ordinal)).where(spares.c.job_id == job_id)).scalar()
+    first = 0 if last is None else last + 1
+    rows = [{**approval_values(s), "job_id": job_id, "ordinal": first + i} for i, s in enumerate(spare)]
+    connection.execute(insert(spares), rows)
+
+
+def _check_subject(job: Job, approvals: Sequence[SignedApproval]) -> None:
+    """Rows keep of an approval what its job's row does not say: so it must be about the job's own object."""
+    subject = job.object_ref() if approvals else None
+    for signed in approvals:
+        if signed.approval.object != subject:
+            raise InvalidRequest(f"an approval of {signed.approval.approver} is about another object")
+
+
+_FENCE: Final = (
+    select(jobs.c.id)
+    .where(
+        jobs.c.id == bindparam("b_id"),
+        jobs.c.lease_owner == bindparam("b_owner"),
+        jobs.c.lease_owner != "",
+        jobs.c.lease_until_ms > bindparam("b_now", type_=BIG),
+    )
+    .with_for_update(key_share=True)
+)
+
+
+def _fence(connection: Connection, job: Job, now_ms: int) -> None:
+    """The caller still holds the lease it thinks it holds, and keeps it until the transaction ends. JobMoved."""
+    if connection.execute(_FENCE, {"b_id": job.id, "b_owner": job.lease_owner, "b_now": now_ms}).first() is None:
+        raise JobMoved(job.id)
+
+
+def _fenced(**values: Any) -> Update:
+    """Change the row of a provider that has not failed, if the lease is still the caller's."""
+    return (
+        update(secondaries)
+        .where(
+            secondaries.c.job_id == bindparam("b_id"),
+            secondaries.c.redundancy_index == bindparam("b_index"),
+            secondaries.c.provider == bindparam("b_provider"),
+            secondaries.c.state != _FAILED,
+            exists().where(
+                jobs.c.id == bindparam("b_id"),
+                jobs.c.lease_owner == bindparam("b_owner"),
+                jobs.c.lease_owner != "",
+                jobs.c.lease_until_ms > bindparam("b_now", type_=BIG),
+            ),
+        )
+        .values(**values)
+        .returning(secondaries.c.ordinal)
+    )
+
+
+_STARTED: Final = _fenced(
+    state=int(SecondaryState.REPLICATING),
+    attempts=secondaries.c.attempts + 1,
+    error="",
+    integrity_hash=None,
+    signature=None,
+    started_at_ms=bindparam("b_now", type_=BIG),
+    ended_at_ms=0,
+)
+_DONE: Final = _fenced(
+    state=int(SecondaryState.DONE),
+    error="",
+    integrity_hash=bindparam("b_hash"),
+    signature=bindparam("b_signature"),
+    ended_at_ms=bindparam("b_now", type_=BIG),
+)
+_HAS_FAILED: Final = _fenced(
+    state=_FAILED, error=bindparam("b_error"), ended_at_ms=bindparam("b_now", type_=BIG)
+)
+
+
+def _change(  # noqa: PLR0913
+    connection: Connection,
+    statement: Update,
+    job: Job,
+    index: RedundancyIndex,
+    provider: Address,
+    now_ms: int,
+    **values: Any,
+) -> None:
+    row = {"b_id": job.id, "b_index": int(index), "b_provider": provider, "b_owner": job.lease_owner, "b_now": now_ms}
+    if connection.execute(statement, row | values).first() is None:
+        raise JobMoved(job.id)
+
+
+def started(connection: Connection, job: Job, index: RedundancyIndex, provider: Address, now_ms: int) -> None:
+    """An attempt begins. JobMoved when the lease is lost or the column is another provider's."""
+    _change(connection, _STARTED, job, index, provider, now_ms)
+
+
+def done(
+    connection: Connection,
+    job: Job,
+    index: RedundancyIndex,
+    provider: Address,
+    integrity_hash: Checksum,
+    signature: Signature,
+    now_ms: int,
+) -> None:
+    """Its receipt came and was verified. JobMoved."""
+    _change(connection, _DONE, job, index, provider, now_ms, b_hash=integrity_hash, b_signature=signature)
+
+
+def failed(
+    connection: Connection, job: Job, index: RedundancyIndex, provider: Address, error: str, now_ms: int
+) -> None:
+    """This provider is out for this job; the history names it. JobMoved."""
+    _change(connection, _HAS_FAILED, job, index, provider, now_ms, b_error=error)
+    reason = f"column {index}: {error}"
+    moves.add_note(
+        connection, job.id, "secondary failed", now_ms, reason=reason, provider=provider, actor=job.lease_owner
+    )
+
+
+def all_of(connection: Connection, job_id: JobId) -> list[Secondary]:
+    """In the order they were chosen, failed ones too. NoSuchJob."""
+    rows = connection.execute(
+        select(secondaries).where(secondaries.c.job_id == job_id).order_by(secondaries.c.ordinal)
+    ).all()
+    job = _job(connection, job_id)
+    return [secondary_of(row, job.object_ref()) for row in rows]
+
+
+def spares_of(connection: Connection, job_id: JobId) -> list[SignedApproval]:
+    """Best first. NoSuchJob."""
+    rows = connection.execute(select(spares).where(spares.c.job_id == job_id).order_by(spares.c.ordinal)).all()
+    job = _job(connection, job_id)
+    return [approval_of(row, job.object_ref()) for row in rows]
+
+
+def _job(connection: Connection, job_id: JobId) -> Job:
+    row = connection.execute(select(jobs).where(jobs.c.id == job_id)).first()
+    if row is None:
+        raise NoSuchJob(job_id)
+    return job_of(row)

@@ -1,0 +1,236 @@
+"""The uploader's part of a job: from its first row to the acknowledgement."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any, Final
+
+from sqlalchemy import (
+    Connection,
+    bindparam,
+    case,
+    func,
+    insert,
+    literal_column,
+    null,
+    select,
+    update,
+)
+from sqlalchemy.dialects import postgresql, sqlite
+
+from sp.domain.errors import JobMoved, NoSuchJob, ObjectNotCreated, UploadInProgress
+from sp.domain.ids import JobId, ObjectId
+from sp.domain.jobs import Job, Move, PutOrder, StoredPayload
+from sp.domain.lifecycle import FINAL, UPLOADING, JobEvent, JobState, advance
+from spdb.models.columns import BIG
+from spdb.models.jobs import KEPT, jobs
+from spdb.models.objects import objects
+from spdb.statements import moves, names
+from spdb.statements.rows import job_of, job_values, join_checksums
+
+_INSERT: Final = insert(jobs)
+
+
+def begin(connection: Connection, job_id: JobId, order: PutOrder, actor: str, lease_ms: int, now_ms: int) -> Job:
+    """A new job that is uploading. UploadInProgress, ObjectNotCreated, InvalidRequest."""
+    names.check_names(order.bucket, order.object_name)
+    if order.object_id is not None:
+        _check_alone(connection, order, order.object_id, now_ms)
+    job = _new_job(job_id, order, actor, lease_ms, now_ms)
+    connection.execute(
+        _INSERT, {**job_values(job), "history_seq": 2, "stored_at_ms": None, "due_at_ms": None, "collect": KEPT}
+    )
+    born = JobState.INIT_UNSPECIFIED
+    lines = [
+        moves.Line(born, born, "created", 0, "", "", actor),
+        moves.Line(born, job.state, JobEvent.UPLOAD_STARTED, 0, "", "", actor),
+    ]
+    moves.add_history(connection, job_id, 2, now_ms, lines)
+    return job
+
+
+def _new_job(job_id: JobId, order: PutOrder, actor: str, lease_ms: int, now_ms: int) -> Job:
+    return Job(
+        id=job_id,
+        state=advance(JobState.INIT_UNSPECIFIED, JobEvent.UPLOAD_STARTED),
+        row_version=1,
+        bucket=order.bucket,
+        object_name=order.object_name,
+        account=order.account,
+        visibility=order.visibility,
+        headers=order.headers,
+        params=order.params,
+        delegated=order.delegated,
+        object_id=order.object_id,
+        version=order.version,
+        payload_size=None,
+        root=None,
+        segment_checksums=(),
+        attempts=0,
+        next_attempt_at_ms=None,
+        given_up=False,
+        lease_owner=actor,
+        lease_until_ms=now_ms + lease_ms,
+        tx_hash=None,
+        error="",
+        request_id=order.request_id,
+        created_at_ms=now_ms,
+        updated_at_ms=now_ms,
+    )
+
+
+def _check_alone(connection: Connection, order: PutOrder, object_id: ObjectId, now_ms: int) -> None:
+    """An object that is on chain already takes one payload: no other job may be bringing it, or have brought it."""
+    names.lock(connection, "object", object_id, order.version)
+    rivals = connection.execute(
+        select(jobs.c.state, jobs.c.lease_until_ms, jobs.c.given_up).where(
+            jobs.c.object_id == object_id, jobs.c.version == order.version
+        )
+    )
+    for rival in rivals:
+        state = JobState(rival.state)
+        if state in UPLOADING:
+            if rival.lease_until_ms > now_ms:
+                raise UploadInProgress(order.bucket, order.object_name)
+        elif state is JobState.SEAL_OBJECT_DONE or not (state in FINAL or rival.given_up):
+            raise ObjectNotCreated(order.bucket, order.object_name, state.name)
+
+
+_UNTIL: Final = bindparam("b_until", type_=BIG)
+_RENEW: Final = (
+    update(jobs)
+    .where(jobs.c.id == bindparam("b_id"), jobs.c.lease_owner == bindparam("b_owner"), jobs.c.lease_owner != "")
+    .values(
+        lease_until_ms=_UNTIL,
+        due_at_ms=case(
+            (jobs.c.due_at_ms.is_(None), null()),
+            (jobs.c.next_attempt_at_ms > _UNTIL, jobs.c.next_attempt_at_ms),
+            else_=_UNTIL,
+        ),
+    )
+    .returning(jobs.c.id)
+)
+
+
+def renew(connection: Connection, job_id: JobId, owner: str, until_ms: int) -> bool:
+    """False when the lease is another's or the work is over. One that ran out while nobody took the job goes on."""
+    return connection.execute(_RENEW, {"b_id": job_id, "b_owner": owner, "b_until": until_ms}).first() is not None
+
+
+_before = jobs.alias("before")
+_NEXT_STORED_AT: Final = (
+    select(func.coalesce(func.max(_before.c.stored_at_ms) + 1, 0))
+    .where(
+        _before.c.bucket == bindparam("b_bucket"),
+        _before.c.object_name == bindparam("b_name"),
+        _before.c.collect == literal_column("0"),
+    )
+    .scalar_subquery()
+)
+_NOW: Final = bindparam("b_now", type_=BIG)
+_FINISH: Final = (
+    update(jobs)
+    .where(
+        jobs.c.id == bindparam("b_id"),
+        jobs.c.state == int(JobState.UPLOAD_OBJECT_DOING),
+        jobs.c.row_version == bindparam("b_row_version"),
+        jobs.c.lease_owner == bindparam("b_owner"),
+        moves.IS_KEPT,
+    )
+    .values(
+        state=int(JobState.UPLOAD_OBJECT_DONE),
+        row_version=jobs.c.row_version + 1,
+        history_seq=jobs.c.history_seq + 1,
+        payload_size=bindparam("b_payload_size"),
+        root=bindparam("b_root"),
+        segment_checksums=bindparam("b_segment_checksums"),
+        stored_at_ms=case((_NEXT_STORED_AT > _NOW, _NEXT_STORED_AT), else_=_NOW),
+        lease_owner="",
+        lease_until_ms=0,
+        next_attempt_at_ms=_NOW,
+        due_at_ms=_NOW,
+        updated_at_ms=_NOW,
+    )
+    .returning(jobs.c.history_seq, jobs.c.stored_at_ms)
+)
+
+
+def finish(connection: Connection, job: Job, stored: StoredPayload, actor: str, now_ms: int) -> Job:
+    """The acknowledgement: the payload is the name's content from here on, and the row is in the queue. JobMoved."""
+    state = advance(job.state, JobEvent.PAYLOAD_STORED)
+    names.lock(connection, "name", job.bucket, job.object_name)  # the order of puts of one name is decided here
+    row = connection.execute(_FINISH, _finish_values(job, stored, now_ms)).first()
+    if row is None:
+        raise JobMoved(job.id)
+    line = moves.Line(job.state, state, JobEvent.PAYLOAD_STORED, job.attempts, "", "", actor)
+    moves.add_history(connection, job.id, row.history_seq, now_ms, [line])
+    _link(connection, job, row.stored_at_ms)
+    return replace(
+        job,
+        state=state,
+        row_version=job.row_version + 1,
+        payload_size=stored.payload_size,
+        root=stored.root,
+        segment_checksums=stored.segment_checksums,
+        lease_owner="",
+        lease_until_ms=0,
+        next_attempt_at_ms=now_ms,
+        updated_at_ms=now_ms,
+    )
+
+
+def _finish_values(job: Job, stored: StoredPayload, now_ms: int) -> dict[str, Any]:
+    return {
+        "b_id": job.id,
+        "b_row_version": job.row_version,
+        "b_owner": job.lease_owner,
+        "b_bucket": job.bucket,
+        "b_name": job.object_name,
+        "b_payload_size": stored.payload_size,
+        "b_root": stored.root,
+        "b_segment_checksums": join_checksums(stored.segment_checksums),
+        "b_now": now_ms,
+    }
+
+
+def _upsert(dialect: Any) -> Any:
+    statement = dialect.insert(objects)
+    return statement.on_conflict_do_update(
+        index_elements=[objects.c.bucket, objects.c.object_name],
+        set_={"job_id": statement.excluded.job_id, "updated_at_ms": statement.excluded.updated_at_ms},
+    )
+
+
+_LINK: Final = {"sqlite": _upsert(sqlite), "postgresql": _upsert(postgresql)}
+
+
+def _link(connection: Connection, job: Job, stored_at_ms: int) -> None:
+    """The name means this job now. The last put to be acknowledged wins, whichever began first (S3)."""
+    connection.execute(
+        _LINK[connection.dialect.name],
+        {"bucket": job.bucket, "object_name": job.object_name, "job_id": job.id, "updated_at_ms": stored_at_ms},
+    )
+
+
+def fail(
+    connection: Connection, job_id: JobId, reason: str, actor: str, now_ms: int, *, only_expired: bool
+) -> None:
+    """To UPLOAD_OBJECT_ERROR, if it is still uploading (and, when asked, has no live lease). NoSuchJob."""
+    row = connection.execute(select(jobs).where(jobs.c.id == job_id).with_for_update(key_share=True)).first()
+    if row is None:
+        raise NoSuchJob(job_id)
+    job = job_of(row)
+    if job.state not in UPLOADING or (only_expired and job.lease_until_ms > now_ms):
+        return
+    moves.apply_moves(connection, job, [Move(JobEvent.UPLOAD_FAILED, actor, reason)], now_ms)
+
+
+def expired(connection: Connection, limit: int, now_ms: int) -> list[Job]:
+    """Uploads whose uploader is gone, the longest gone first."""
+    rows = connection.execute(
+        select(jobs)
+        .where(jobs.c.state < literal_column("2"), jobs.c.lease_until_ms <= now_ms)
+        .order_by(jobs.c.lease_until_ms)
+        .limit(limit)
+    )
+    return [job_of(row) for row in rows]
