@@ -11,7 +11,8 @@ import base64
 import binascii
 import hashlib
 import zlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Final, Protocol
 
@@ -123,7 +124,7 @@ class BodyPromise:
     max_size: int
 
 
-async def verified(body: AsyncIterator[bytes], promise: BodyPromise, pool: CpuPool) -> AsyncIterator[bytes]:
+async def verified(body: AsyncIterator[bytes], promise: BodyPromise, pool: CpuPool) -> AsyncGenerator[bytes, None]:
     """`body` in chunks of CHUNK_BYTES, ending only if every promise held.
 
     Raises PayloadSizeMismatch (as soon as it is too long, or at the end), ObjectTooLarge, PayloadDigestMismatch, and
@@ -133,29 +134,30 @@ async def verified(body: AsyncIterator[bytes], promise: BodyPromise, pool: CpuPo
     pending: asyncio.Task[None] | None = None
     received = 0
     try:
-        async for chunk in coalesced(body):
-            received += len(chunk)
-            _check_not_longer(received, promise)
-            if pending is not None:
-                await pending
-                pending = None
-            if len(chunk) < INLINE_BYTES:
-                _update_all(hashers, chunk)
-            elif hashers:
-                pending = asyncio.create_task(pool.run(_update_all, hashers, chunk), name="hash body chunk")
-            yield chunk
+        async with aclosing(coalesced(body)) as chunks:
+            async for chunk in chunks:
+                received += len(chunk)
+                _check_not_longer(received, promise)
+                if pending is not None:
+                    await pending
+                    pending = None
+                if len(chunk) < INLINE_BYTES:
+                    _update_all(hashers, chunk)
+                elif hashers:
+                    pending = asyncio.create_task(pool.run(_update_all, hashers, chunk), name="hash body chunk")
+                yield chunk
         if pending is not None:
             await pending
-            pending = None
     finally:
-        if pending is not None:
-            await asyncio.wait([pending])  # it touches the chunk for less than a millisecond more
+        if pending is not None and not pending.done():
+            pending.cancel()
+            await asyncio.wait([pending])
     if promise.size is not None and received != promise.size:
         raise PayloadSizeMismatch(promise.size, received)
     _check_digests(promise.digests, hashers)
 
 
-async def coalesced(body: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+async def coalesced(body: AsyncIterator[bytes]) -> AsyncGenerator[bytes, None]:
     """The same bytes in chunks of exactly CHUNK_BYTES but for the last; a chunk that fits is passed on uncopied."""
     kept = bytearray()
     async for chunk in body:

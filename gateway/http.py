@@ -35,6 +35,9 @@ REQUESTS = counter("sp_gateway_requests_total", "Requests of S3 and Greenfield c
 SECONDS = histogram("sp_gateway_request_seconds", "From the head of a request to the end of its answer", ("operation",))
 ACTIVE = gauge("sp_gateway_active_requests", "Requests at work")
 
+CLIENT_GONE = 499
+"""Recorded instead of a status when the client did not take the answer (the number is nginx's)."""
+
 Serve = Callable[[Call], Awaitable[web.StreamResponse]]
 
 
@@ -77,22 +80,28 @@ class HttpServer:
         call = Call(request, new_request_id(self.random), body, self.config.write_timeout_s)
         began_s = self.clock.monotonic_s()
         with bound(request_id=call.request_id), ACTIVE.track_inprogress():
-            response = await self._answer(call)
-            await self._finish(call, response)
-            taken_s = self.clock.monotonic_s() - began_s
-            REQUESTS.labels(call.operation, str(response.status)).inc()
-            SECONDS.labels(call.operation).observe(taken_s)
-            log.info(
-                "request",
-                operation=call.operation,
-                method=request.method,
-                target=request.raw_path[:512],
-                status=response.status,
-                account=call.identity and call.identity.account,
-                received_bytes=body.received,
-                seconds=round(taken_s, 4),
-            )
+            status = CLIENT_GONE
+            try:
+                response = await self._answer(call)
+                await self._finish(call, response)
+                status = response.status
+            finally:
+                self._record(call, status, self.clock.monotonic_s() - began_s)
         return response
+
+    def _record(self, call: Call, status: int, taken_s: float) -> None:
+        REQUESTS.labels(call.operation, str(status)).inc()
+        SECONDS.labels(call.operation).observe(taken_s)
+        log.info(
+            "request",
+            operation=call.operation,
+            method=call.request.method,
+            target=call.request.raw_path[:512],
+            status=status,
+            account=call.identity and call.identity.account,
+            received_bytes=call.body.received,
+            seconds=round(taken_s, 4),
+        )
 
     async def _answer(self, call: Call) -> web.StreamResponse:
         try:

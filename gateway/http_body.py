@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 
 from aiohttp import hdrs, web
@@ -45,7 +45,7 @@ class RequestBody:
         length = self.request.headers.get(hdrs.CONTENT_LENGTH, "")
         return not length.isdigit() or int(length) - self.received > DROPPED_BYTES
 
-    async def chunks(self) -> AsyncIterator[bytes]:
+    async def chunks(self) -> AsyncGenerator[bytes, None]:
         """At most CHUNK_BYTES each. Tells a waiting client to go on. BodyTooSlow, ClientGone."""
         await self._continue()
         waited_s, got = 0.0, 0

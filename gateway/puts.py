@@ -89,7 +89,7 @@ def kept_headers(head: RequestHead) -> dict[str, str]:
     kept = {}
     metadata_bytes = 0
     for name in head.header_names():
-        if name.startswith(META_PREFIX) or name in KEPT_HEADERS or name.startswith(CHECKSUM_PREFIX):
+        if name.startswith((META_PREFIX, CHECKSUM_PREFIX)) or name in KEPT_HEADERS:
             kept[name] = _utf8(name, head.header(name))
         if name.startswith(META_PREFIX):
             metadata_bytes += len(name) - len(META_PREFIX) + len(kept[name].encode())

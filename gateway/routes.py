@@ -28,8 +28,8 @@ class Operation(StrEnum):
 
 
 LIST_PARAMETERS: Final = frozenset(
-    ("list-type", "prefix", "delimiter", "marker", "start-after", "continuation-token", "max-keys", "encoding-type")
-    + ("fetch-owner", "include-removed")
+    "list-type prefix delimiter marker start-after continuation-token max-keys encoding-type fetch-owner"
+    " include-removed".split()
 )
 RESPONSE_HEADERS: Final = {
     "response-cache-control": "Cache-Control",
@@ -55,17 +55,16 @@ MISSING_CONFIGURATIONS: Final = {
 }
 """Sub-resources of a bucket that it truly does not have, and what S3 answers then."""
 
-_SUBRESOURCES: Final = frozenset(
-    # S3
-    ("accelerate", "acl", "analytics", "attributes", "cors", "delete", "encryption", "intelligent-tiering")
-    + ("inventory", "legal-hold", "lifecycle", "logging", "metadataConfiguration", "metadataTable", "metrics")
-    + ("notification", "object-lock", "ownershipControls", "partNumber", "policy", "policyStatus")
-    + ("publicAccessBlock", "renameObject", "replication", "requestPayment", "restore", "retention", "select")
-    + ("session", "tagging", "torrent", "uploadId", "uploads", "versionId", "versions", "website", "append")
-    # Greenfield
-    + ("bucket-meta", "bucket-migration-progress", "complete", "create-folder", "delegate", "is_update")
-    + ("list-read-record", "object-meta", "object-policies", "objectPath", "objects-query", "offset", "payload_size")
-    + ("read-quota", "signature", "upload-context", "view", "visibility", "year-month")
+_S3_SUBRESOURCES: Final = frozenset(
+    "accelerate acl analytics append attributes cors delete encryption intelligent-tiering inventory legal-hold"
+    " lifecycle logging metadataConfiguration metadataTable metrics notification object-lock ownershipControls"
+    " partNumber policy policyStatus publicAccessBlock renameObject replication requestPayment restore retention"
+    " select session tagging torrent uploadId uploads versionId versions website".split()
+)
+_GREENFIELD_QUERIES: Final = frozenset(
+    "bucket-meta bucket-migration-progress complete create-folder delegate is_update list-read-record object-meta"
+    " object-policies objectPath objects-query offset payload_size read-quota signature upload-context"
+    " upload-progress view visibility year-month".split()
 )
 _HARMLESS: Final = frozenset({"x-id", "x-gnfd-expiry-timestamp"})
 """Parameters that clients add and that change nothing."""
@@ -141,7 +140,7 @@ def _object_operation(head: RequestHead, names: set[str]) -> Operation:
         _refuse_others(names, frozenset({"upload-progress"}), "GET of an upload's progress")
         return Operation.UPLOAD_PROGRESS
     if head.method in ("GET", "HEAD"):  # a reader's own parameters (cache busters) change nothing
-        _refuse_others(names & (_SUBRESOURCES | {"upload-progress"}), frozenset(), f"{head.method} of an object")
+        _refuse_others(names & (_S3_SUBRESOURCES | _GREENFIELD_QUERIES), frozenset(), f"{head.method} of an object")
     else:
         _refuse_others(names, frozenset(), f"{head.method} of an object")
     return _PLAIN_OBJECT[head.method]

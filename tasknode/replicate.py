@@ -52,9 +52,9 @@ class Replicator:
     actor: str
 
     async def run(self, job: Job) -> Job:
-        """The job in REPLICATE_OBJECT_DONE. Passes over the columns that are not done yet until all are; each failed
-        secondary is replaced between passes, and not asked again in this attempt, so passes are bounded by the number of
-        providers. TooFewApprovals when nobody is left to replace one with."""
+        """The job in REPLICATE_OBJECT_DONE. Passes over the columns that are not done yet until all are; a failed
+        secondary is replaced between passes and not asked again in this attempt, so passes are bounded by the number
+        of providers. TooFewApprovals when nobody is left to replace one with."""
         failed: set[Address] = set()
         while True:
             await self._fill_gaps(job, failed)

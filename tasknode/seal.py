@@ -74,7 +74,7 @@ class Sealer:
             return await self._landed_after_all(job, unanswered)
 
     async def _landed_after_all(self, job: Job, unanswered: ServiceUnavailable) -> TxHash:
-        """The broadcast's answer was lost, but the transaction may have arrived: look at the next block before failing."""
+        """The answer was lost, but the transaction may have arrived: look at the next block before failing."""
         height = (await self.chain.latest_block()).height
         await self.chain.next_block(height)
         if await self.onchain.fate(job) is Fate.SEALED:

@@ -18,8 +18,11 @@ from typing import Final
 
 from cli.errors import ProcessFailed
 
-READY_FD: Final = "SP_READY_FD"
-"""Names the file descriptor to which a process writes one line when it serves (sp.runtime.process)."""
+READY_FILE_VARIABLE: Final = "SP_READY_FILE"
+"""As in sp.runtime.process, which is not imported here: it brings half of the system with it."""
+
+_LOOK_EVERY_S: Final = 0.02
+"""How often a start looks for ready files. A process's end wakes it at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,62 +77,55 @@ class ProcessBook:
 
 @dataclass(frozen=True, slots=True)
 class Launch:
-    """How to start one process. folder: its working directory; log: where its output is appended"""
+    """How to start one process. folder: its working directory; log: where its output is appended; ready: the file
+    that it writes when it serves"""
 
     name: str
     command: tuple[str, ...]
     folder: Path
     log: Path
+    ready: Path
 
 
 @dataclass(frozen=True, slots=True)
 class Started:
-    """A process on its way up. ready: becomes readable with a line when it serves, and without when it ended."""
-
     launch: Launch
     process: subprocess.Popen[bytes]
-    ready: int
 
 
 def start(launch: Launch, environ: Mapping[str, str]) -> Started:
     """In a session of its own, so that no Ctrl-C of this terminal reaches it."""
     launch.log.parent.mkdir(parents=True, exist_ok=True)
-    ready, says_ready = os.pipe()
-    try:
-        with launch.log.open("ab") as log:
-            process = subprocess.Popen(
-                launch.command,
-                cwd=launch.folder,
-                env={**environ, READY_FD: str(says_ready)},
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                pass_fds=[says_ready],
-                start_new_session=True,
-            )
-    finally:
-        os.close(says_ready)
-    return Started(launch, process, ready)
+    launch.ready.unlink(missing_ok=True)
+    with launch.log.open("ab") as log:
+        process = subprocess.Popen(
+            launch.command,
+            cwd=launch.folder,
+            env={**environ, READY_FILE_VARIABLE: str(launch.ready)},
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+        )
+    return Started(launch, process)
 
 
 def wait_ready(started: Sequence[Started], timeout_s: float) -> None:
     """Until all serve. ProcessFailed as soon as one ends, or when the time is over."""
-    waiting = {each.ready: each for each in started}
     deadline = time.monotonic() + timeout_s
-    try:
+    with contextlib.ExitStack() as stack:
+        waiting: dict[int, Started] = {}
+        for each in started:
+            handle = os.pidfd_open(each.process.pid)  # our child: the number is its own until we ask for its exit code
+            stack.callback(os.close, handle)
+            waiting[handle] = each
         while waiting:
-            readable, _, _ = select.select(list(waiting), [], [], max(0.0, deadline - time.monotonic()))
-            if not readable:
+            ended, _, _ = select.select(list(waiting), [], [], _LOOK_EVERY_S)
+            for handle in ended:
+                raise _failure(waiting[handle], _ending(waiting[handle].process))
+            waiting = {h: each for h, each in waiting.items() if not each.launch.ready.exists()}
+            if waiting and time.monotonic() > deadline:
                 raise _failure(next(iter(waiting.values())), f"was not ready after {timeout_s:.0f} s")
-            for fd in readable:
-                each = waiting.pop(fd)
-                said = os.read(fd, 64)
-                os.close(fd)
-                if not said:
-                    raise _failure(each, _ending(each.process))
-    finally:
-        for fd in waiting:
-            os.close(fd)
 
 
 def stop(processes: Sequence[ProcessId], *, kill: bool, grace_s: float) -> None:
@@ -187,11 +183,7 @@ def python(*arguments: str) -> tuple[str, ...]:
 
 
 def _ending(process: subprocess.Popen[bytes]) -> str:
-    """The pipe has ended, so the process is ending: this wait is short."""
-    try:
-        code = process.wait(timeout=10)
-    except subprocess.TimeoutExpired:
-        return "closed its ready descriptor without being ready"
+    code = process.wait()
     return f"was ended by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
 
 

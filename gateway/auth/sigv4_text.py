@@ -43,9 +43,11 @@ def canonical_query(pairs: QueryPairs) -> str:
 
 def canonical_headers(head: RequestHead, names: Iterable[str]) -> str:
     """name:value lines; values trimmed, inner runs of blanks made one, repeated headers joined with commas."""
-    return "".join(
-        f"{name}:{','.join(_BLANKS.sub(' ', v.strip(' \t')) for v in head.values(name))}\n" for name in names
-    )
+    return "".join(f"{name}:{','.join(_trimmed(value) for value in head.values(name))}\n" for name in names)
+
+
+def _trimmed(value: str) -> str:
+    return _BLANKS.sub(" ", value.strip(" \t"))
 
 
 def canonical_request(head: RequestHead, signed_headers: list[str], payload_hash: str) -> str:

@@ -173,7 +173,8 @@ class ReceiptDoc:
 
 
 SignDoc = ApprovalRequest | Approval | Offer | PieceRequest | ReceiptDoc
-"""Everything a provider's Signer signs besides transactions. Operator key: requests and offers; approval key: the rest."""
+"""Everything a provider's Signer signs besides transactions: requests and offers by the operator key, approvals and
+receipts by the approval key."""
 
 
 def check_age(sent_at_s: int, now_s: int) -> None:

@@ -17,7 +17,7 @@ ObjectId = NewType("ObjectId", int)
 """The chain's id of an object: from 1, never reused. A content update keeps it and counts the version up."""
 
 JobId = NewType("JobId", int)
-"""This SP's id of one put: 63 bits, time-ordered, unique for ever. Every put has its own, so it also names its pieces."""
+"""This SP's id of one put: 63 bits, time-ordered, never reused. Every put has its own, so it also names its pieces."""
 
 SegmentIndex = NewType("SegmentIndex", int)
 """Counts segments of an object from 0."""

@@ -131,7 +131,7 @@ class Secondary:
 @dataclass(frozen=True, slots=True)
 class HistoryRow:
     """One thing that happened to a job. A transition has state != from_state; a note (a secondary failed, a lease was
-    taken over) has state == from_state. at_ms: unix ms; reason: human words; provider: "" or the secondary concerned."""
+    taken over) has state == from_state. at_ms: unix ms; reason: in words; provider: "" or the secondary concerned."""
 
     job_id: JobId
     seq: int
@@ -245,7 +245,7 @@ class JobFilter:
 
 @dataclass(frozen=True, slots=True)
 class PeerRecord:
-    """What this SP remembers of another one. frozen_until_ms: not asked before then; failures: since its last success"""
+    """What this SP remembers of another one. frozen_until_ms: not asked before; failures: since its last success"""
 
     provider: Address
     failures: int

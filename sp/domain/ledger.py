@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import IntEnum
+from typing import Final
 
 from sp.domain.ids import Address, Checksum, ObjectId, TxHash
 
@@ -175,6 +176,10 @@ class EventType(IntEnum):
     UPDATE_OBJECT_INFO = 14
 
 
+NO_OBJECT: Final = ObjectId(0)
+NO_TX: Final = TxHash("")
+
+
 @dataclass(frozen=True, slots=True)
 class ChainEvent:
     """One typed event of one block, in the order of the chain."""
@@ -183,9 +188,9 @@ class ChainEvent:
     type: EventType
     bucket: str = ""
     object_name: str = ""
-    object_id: ObjectId = ObjectId(0)
+    object_id: ObjectId = NO_OBJECT
     version: int = 0
-    tx_hash: TxHash = TxHash("")
+    tx_hash: TxHash = NO_TX
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,7 +32,7 @@ class SegmentKey:
 
 @dataclass(frozen=True, slots=True)
 class EcPieceKey:
-    """One erasure-coded piece on a secondary SP: `e{object}_s{segment}_p{column}`, and `_v{version}` after an update."""
+    """A piece on a secondary SP: `e{object}_s{segment}_p{column}`, with `_v{version}` after an update."""
 
     object_id: ObjectId
     version: int

@@ -41,7 +41,7 @@ CHATTY: Final = ("asyncio", "aiosqlite", "sqlalchemy", "aiohttp.access", "grpc",
 
 def get_logger(name: str) -> FilteringBoundLogger:
     """A logger that names this module. May be called at import: it is configured when first used."""
-    logger: FilteringBoundLogger = structlog.get_logger(logger=name)
+    logger: FilteringBoundLogger = structlog.get_logger(name)
     return logger
 
 
@@ -64,6 +64,7 @@ def configure(config: LogConfig, service: str) -> None:
     shared: list[Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,
+        structlog.stdlib.add_logger_name,
         _named(service),
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         redact,
@@ -77,7 +78,7 @@ def configure(config: LogConfig, service: str) -> None:
     output = logging.StreamHandler(sys.stderr)
     output.setFormatter(
         structlog.stdlib.ProcessorFormatter(
-            foreign_pre_chain=[structlog.stdlib.ExtraAdder(), structlog.stdlib.add_logger_name, *shared],
+            foreign_pre_chain=[structlog.stdlib.ExtraAdder(), *shared],
             processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *_rendering(config.format)],
         )
     )

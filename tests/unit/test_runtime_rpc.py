@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -74,10 +74,19 @@ def add_echo(servicer: Any, server: grpc.aio.Server) -> None:
 
 class Stub:
     def __init__(self, channel: grpc.aio.Channel) -> None:
-        self.unary_unary = channel.unary_unary(f"/{NAME}/unary_unary")
-        self.unary_stream = channel.unary_stream(f"/{NAME}/unary_stream")
-        self.stream_unary = channel.stream_unary(f"/{NAME}/stream_unary")
-        self.stream_stream = channel.stream_stream(f"/{NAME}/stream_stream")
+        self.unary_unary: Any = channel.unary_unary(f"/{NAME}/unary_unary")
+        self.unary_stream: Any = channel.unary_stream(f"/{NAME}/unary_stream")
+        self.stream_unary: Any = channel.stream_unary(f"/{NAME}/stream_unary")
+        self.stream_stream: Any = channel.stream_stream(f"/{NAME}/stream_stream")
+
+
+async def all_of(call: Any) -> list[bytes]:
+    return [answer async for answer in call]
+
+
+async def write_on(call: Any) -> None:
+    while True:
+        await call.write(bytes(MIB))
 
 
 async def each(*messages: bytes) -> AsyncIterator[bytes]:
@@ -147,11 +156,10 @@ async def test_an_error_in_the_middle_of_a_stream_comes_after_the_messages_befor
 
     echo = Echo(third_fails)
     async with echoing(echo) as stub:
-        got = []
+        stream = aiter(stub.unary_stream(b"x", timeout=10))
+        assert [await anext(stream), await anext(stream)] == [b"x", b"x"]
         with pytest.raises(e.PieceNotFound):
-            async for answer in stub.unary_stream(b"x", timeout=10):
-                got.append(answer)
-    assert got == [b"x", b"x"]
+            await anext(stream)
 
 
 @pytest.mark.parametrize("shape", ["stream_unary", "stream_stream"])
@@ -167,10 +175,7 @@ async def test_an_exception_in_the_request_iterator_comes_out_of_the_call_and_ca
     async with echoing(echo) as stub:
         call = getattr(stub, shape)(breaking(), timeout=10)
         with pytest.raises(ClientWentAway):
-            if shape == "stream_unary":
-                await call
-            else:
-                _ = [answer async for answer in call]
+            await (call if shape == "stream_unary" else all_of(call))
         await asyncio.wait_for(echo.closed.wait(), 10)
 
 
@@ -234,8 +239,7 @@ async def test_writing_on_after_the_server_refused_raises_its_refusal() -> None:
         call = stub.stream_stream(timeout=10)
         await call.write(b"x")
         with pytest.raises(e.SignatureError, match="expired"):
-            while True:
-                await call.write(bytes(MIB))
+            await write_on(call)
 
 
 async def test_reading_after_the_server_refused_raises_its_refusal() -> None:
@@ -357,16 +361,18 @@ async def test_a_refused_connection_is_service_unavailable_and_a_restarted_neigh
 
 
 async def test_foreign_channels_are_translated_by_hand() -> None:
-    async with serving("127.0.0.1:0", [Serving(add_echo, Echo(raising(e.NoSuchJob(7))), NAME)]) as bound:
-        async with grpc.aio.insecure_channel(bound) as channel:
-            stub = Stub(channel)
-            with pytest.raises(e.NoSuchJob):
-                async with translating("echo", bound):
-                    await stub.unary_unary(b"x")
-            with pytest.raises(e.NoSuchJob), translating("echo", bound):
+    async with (
+        serving("127.0.0.1:0", [Serving(add_echo, Echo(raising(e.NoSuchJob(7))), NAME)]) as bound,
+        grpc.aio.insecure_channel(bound) as channel,
+    ):
+        stub = Stub(channel)
+        with pytest.raises(e.NoSuchJob), translating("echo", bound):
+            await stub.unary_unary(b"x")
+        with pytest.raises(e.NoSuchJob):
+            async with translating("echo", bound):
                 await stub.unary_unary(b"x")
-            with pytest.raises(e.NoSuchJob):
-                _ = [m async for m in translated(stub.unary_stream(b"x"), "echo", bound)]
+        with pytest.raises(e.NoSuchJob):
+            await all_of(translated(stub.unary_stream(b"x"), "echo", bound))
 
 
 async def test_health_and_reflection_tell_of_the_services() -> None:
@@ -406,15 +412,13 @@ async def test_stopping_cancels_a_call_that_outlasts_its_grace() -> None:
         await asyncio.Event().wait()
 
     echo = Echo(lambda *_: hold())
-    async with serving("127.0.0.1:0", [Serving(add_echo, echo, NAME)], grace_s=0.05) as bound:
-        channel = await asyncio.get_running_loop().create_task(_entered_channel(bound))
+    async with AsyncExitStack() as stack, AsyncExitStack() as server:
+        service = serving("127.0.0.1:0", [Serving(add_echo, echo, NAME)], grace_s=0.05)
+        bound = await server.enter_async_context(service)
+        channel = await stack.enter_async_context(dial(bound, timeout_s=10))
         calling = asyncio.create_task(answers(Stub(channel), "unary_unary"))
         await asyncio.wait_for(entered.wait(), 10)
-    with pytest.raises(e.ServiceUnavailable):
-        await calling
-    assert echo.closed.is_set()
-    await channel.close()
-
-
-async def _entered_channel(bound: str) -> grpc.aio.Channel:
-    return await dial(bound, timeout_s=10).__aenter__()
+        await server.aclose()
+        with pytest.raises(e.ServiceUnavailable):
+            await calling
+        assert echo.closed.is_set()
