@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from cli.options import DEFAULT_DIR
 from cli.testnet import layout
-from sp.domain.errors import NotForThisSp, NoSuchJob
+from sp.domain.errors import NoSuchJob, NotForThisSp
 from sp.domain.ids import JobId
 from sp.runtime.config import ConfigFile, load
 
@@ -133,4 +133,3 @@ def _candidates(where: Where) -> list[Path]:
         return [where.config_path()]
     testnet = where.testnet()
     return [testnet.config_path(sp.name) for sp in testnet.sps]
-

@@ -6,6 +6,8 @@ Commands import what they need when they run, so that `sp --help` and completion
 
 from __future__ import annotations
 
+from typing import Any
+
 import typer
 from typer.core import TyperGroup
 
@@ -18,7 +20,7 @@ from sp.domain.errors import SpError
 class Commands(TyperGroup):
     """Nobody sees a traceback of an error that says itself what is wrong."""
 
-    def invoke(self, ctx: typer.Context) -> object:
+    def invoke(self, ctx: Any) -> Any:
         try:
             return super().invoke(ctx)
         except SpError as error:

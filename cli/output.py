@@ -23,7 +23,7 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]], title:
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(title=title or None, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+    table = Table(title=title or None, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
     for column in columns:
         table.add_column(column, overflow="fold")
     for row in rows:
@@ -79,12 +79,9 @@ def size(size_bytes: int | None) -> str:
         return ""
     if size_bytes < 1024:
         return f"{size_bytes} B"
-    scaled = float(size_bytes)
-    for unit in ("KiB", "MiB", "GiB", "TiB"):
-        scaled /= 1024
-        if scaled < 1024:
-            break
-    return f"{scaled:.1f} {unit}"
+    units = ("KiB", "MiB", "GiB", "TiB")
+    exponent = min(len(units), (size_bytes.bit_length() - 1) // 10)
+    return f"{size_bytes / 1024**exponent:.1f} {units[exponent - 1]}"
 
 
 def _cell(value: object) -> str:

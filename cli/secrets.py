@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import secrets
 from pathlib import Path
@@ -15,10 +16,8 @@ from sp.runtime.config import ConfigFile
 
 def new_password_file(path: Path) -> str:
     """A random password in a new file, mode 0600; the one in it when there is such a file already."""
-    try:
+    with contextlib.suppress(FileExistsError):
         write_whole(path, secrets.token_urlsafe(32).encode() + b"\n", replace=False)
-    except FileExistsError:
-        pass
     return path.read_text().partition("\n")[0]
 
 

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 
 from aiohttp import web
@@ -15,6 +14,7 @@ from gateway.errors_http import Answer, greenfield_answer, s3_answer
 from gateway.http_body import RequestBody
 from gateway.request import RequestHead, Target
 from gateway.s3_xml import CONTENT_TYPE, greenfield_error, s3_error
+from gateway.streams import closed_after
 from sp.domain.errors import NotForThisSp, SpError
 from sp.runtime.log import get_logger
 from sp.runtime.metrics import counter
@@ -77,7 +77,7 @@ class Call:
             path = f"/{bucket}{path}"
         return f"{path}?{self.head.raw_query}" if self.head.raw_query else path
 
-    async def send(self, response: web.StreamResponse, chunks: AsyncIterator[bytes]) -> web.StreamResponse:
+    async def send(self, response: web.StreamResponse, chunks: AsyncIterator[bytes | memoryview]) -> web.StreamResponse:
         """Stream a response whose Content-Length is set.
 
         An error before the first chunk comes out as it is: nothing was sent. After that the connection is cut, so that
@@ -112,13 +112,3 @@ class Call:
     def _cut(self) -> None:
         if self.request.transport is not None:
             self.request.transport.abort()
-
-
-@asynccontextmanager
-async def closed_after(chunks: AsyncIterator[bytes]) -> AsyncIterator[None]:
-    """Close a generator at the end of the block, also when it was not read to its end."""
-    try:
-        yield
-    finally:
-        if isinstance(chunks, AsyncGenerator):
-            await chunks.aclose()

@@ -15,17 +15,12 @@ from gateway.puts import CHECKSUM_PREFIX, put_of
 from gateway.request import RequestHead
 from gateway.routes import RESPONSE_HEADERS
 from gateway.s3_xml import list_query, listing, upload_progress
-from gateway.service import Gateway
+from gateway.service import Gateway, status_of
 from sp.domain.errors import InvalidRequest
 from sp.domain.jobs import Listing, ObjectEntry
-from sp.domain.lifecycle import DESCRIPTIONS, JobState
+from sp.domain.lifecycle import DESCRIPTIONS
 
 _DEFAULT_TYPE: Final = "binary/octet-stream"
-
-
-def status_of(entry: ObjectEntry) -> str:
-    """SEALED once the chain has sealed it, CREATED before."""
-    return "SEALED" if entry.job.state is JobState.SEAL_OBJECT_DONE else "CREATED"
 
 
 class ObjectOperations:

@@ -28,8 +28,18 @@ class Operation(StrEnum):
 
 
 LIST_PARAMETERS: Final = frozenset(
-    "list-type prefix delimiter marker start-after continuation-token max-keys encoding-type fetch-owner"
-    " include-removed".split()
+    {
+        "list-type",
+        "prefix",
+        "delimiter",
+        "marker",
+        "start-after",
+        "continuation-token",
+        "max-keys",
+        "encoding-type",
+        "fetch-owner",
+        "include-removed",
+    }
 )
 RESPONSE_HEADERS: Final = {
     "response-cache-control": "Cache-Control",
@@ -56,15 +66,69 @@ MISSING_CONFIGURATIONS: Final = {
 """Sub-resources of a bucket that it truly does not have, and what S3 answers then."""
 
 _S3_SUBRESOURCES: Final = frozenset(
-    "accelerate acl analytics append attributes cors delete encryption intelligent-tiering inventory legal-hold"
-    " lifecycle logging metadataConfiguration metadataTable metrics notification object-lock ownershipControls"
-    " partNumber policy policyStatus publicAccessBlock renameObject replication requestPayment restore retention"
-    " select session tagging torrent uploadId uploads versionId versions website".split()
+    {
+        "accelerate",
+        "acl",
+        "analytics",
+        "append",
+        "attributes",
+        "cors",
+        "delete",
+        "encryption",
+        "intelligent-tiering",
+        "inventory",
+        "legal-hold",
+        "lifecycle",
+        "logging",
+        "metadataConfiguration",
+        "metadataTable",
+        "metrics",
+        "notification",
+        "object-lock",
+        "ownershipControls",
+        "partNumber",
+        "policy",
+        "policyStatus",
+        "publicAccessBlock",
+        "renameObject",
+        "replication",
+        "requestPayment",
+        "restore",
+        "retention",
+        "select",
+        "session",
+        "tagging",
+        "torrent",
+        "uploadId",
+        "uploads",
+        "versionId",
+        "versions",
+        "website",
+    }
 )
 _GREENFIELD_QUERIES: Final = frozenset(
-    "bucket-meta bucket-migration-progress complete create-folder delegate is_update list-read-record object-meta"
-    " object-policies objectPath objects-query offset payload_size read-quota signature upload-context"
-    " upload-progress view visibility year-month".split()
+    {
+        "bucket-meta",
+        "bucket-migration-progress",
+        "complete",
+        "create-folder",
+        "delegate",
+        "is_update",
+        "list-read-record",
+        "object-meta",
+        "object-policies",
+        "objectPath",
+        "objects-query",
+        "offset",
+        "payload_size",
+        "read-quota",
+        "signature",
+        "upload-context",
+        "upload-progress",
+        "view",
+        "visibility",
+        "year-month",
+    }
 )
 _HARMLESS: Final = frozenset({"x-id", "x-gnfd-expiry-timestamp"})
 """Parameters that clients add and that change nothing."""

@@ -26,6 +26,11 @@ from tasknode.client import TaskNode
 from uploader.client import Uploader
 
 
+def status_of(entry: ObjectEntry) -> str:
+    """SEALED once the chain has sealed it, CREATED before."""
+    return "SEALED" if entry.job.state is JobState.SEAL_OBJECT_DONE else "CREATED"
+
+
 @dataclass(frozen=True, slots=True)
 class PutResult:
     """etag: without quotes, as ObjectEntry.etag of the same content. headers: those kept with the object"""
@@ -79,7 +84,7 @@ class Gateway:
         await self.access.require_object(identity, served, object_name, Action.GET_OBJECT, entry)
         return entry
 
-    def read(self, entry: ObjectEntry, start: int, stop: int) -> AsyncIterator[bytes]:
+    def read(self, entry: ObjectEntry, start: int, stop: int) -> AsyncIterator[bytes | memoryview]:
         """Bytes [start, stop) of an entry that head_object has given to this reader."""
         return self.downloader.get(entry, start, stop)
 

@@ -1,13 +1,6 @@
-"""`python -m p2p --config sp.toml`"""
-
-import argparse
-import sys
-from pathlib import Path
-
-from sp.runtime.process import run_process
+"""`python -m p2p --config sp.toml`: this service alone in a process."""
 
 from p2p.app import running
+from sp.runtime.main import service_main
 
-parser = argparse.ArgumentParser(prog="python -m p2p", description="Ask and answer other storage providers.")
-parser.add_argument("--config", type=Path, default=Path("sp.toml"))
-sys.exit(run_process(["p2p"], {"p2p": running}, parser.parse_args().config))
+service_main("p2p", running)

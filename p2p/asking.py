@@ -7,8 +7,6 @@ import random
 from collections.abc import Awaitable, Iterable, Sequence
 from dataclasses import dataclass, field
 
-from spdb.peers import Peers
-
 from chain.client import Chain
 from p2p.client import Accepted, Approvals, OtherPeers
 from p2p.config import P2PConfig
@@ -23,6 +21,7 @@ from sp.domain.jobs import PeerRecord
 from sp.domain.ledger import StorageProvider
 from sp.runtime.clock import Clock
 from sp.runtime.log import get_logger
+from spdb.peers import Peers
 
 _REASON_CHARS = 200
 _REFUSALS_CHARS = 2000

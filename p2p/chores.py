@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from sp.runtime.chores import Chore
-
 from p2p.service import P2PService
+from sp.runtime.chores import Chore
 
 
 def pings(node: P2PService, interval_s: float) -> Chore:

@@ -6,8 +6,6 @@ from dataclasses import dataclass
 from typing import Protocol, cast
 
 import grpc
-from sp.runtime.parts import Parts
-from sp.runtime.rpc import dial
 
 from proto import p2p_pb2 as pb
 from proto.p2p_pb2_grpc import P2PPeerStub, P2PStub
@@ -15,6 +13,8 @@ from sp.domain.addresses import parse_address
 from sp.domain.approvals import ApprovalRequest, ObjectRef, SignedApproval
 from sp.domain.ids import Address, Signature
 from sp.runtime.channels import Channels
+from sp.runtime.parts import Parts
+from sp.runtime.rpc import dial
 from sp.wire import common as wire
 
 CALL_TIMEOUT_S = 15.0

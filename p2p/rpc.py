@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any, Final
 
-from sp.runtime.rpc import Serving
-
 from p2p.client import P2P
 from p2p.service import P2PService
 from proto import common_pb2
@@ -18,6 +16,7 @@ from proto.p2p_pb2_grpc import (
     add_P2PServicer_to_server,
 )
 from sp.domain.addresses import parse_address
+from sp.runtime.rpc import Serving
 from sp.wire import common as wire
 
 PEER_MESSAGE_BYTES: Final = 16 * 1024

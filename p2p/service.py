@@ -10,8 +10,6 @@ import asyncio
 from contextlib import suppress
 from dataclasses import dataclass, field
 
-from spdb.peers import Peers
-
 from chain.client import Chain
 from p2p.answering import Answering
 from p2p.asking import Asking
@@ -24,6 +22,7 @@ from sp.domain.jobs import PeerRecord
 from sp.domain.ledger import StorageProvider
 from sp.runtime.clock import Clock
 from sp.runtime.log import get_logger
+from spdb.peers import Peers
 
 MAX_SPARES = 32
 _ERROR_CHARS = 1024

@@ -3,15 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Final, Protocol
 
+import grpc
+
+from proto import receiver_pb2 as pb
 from sp.domain.approvals import Offer, PieceRequest
+from sp.domain.errors import ServiceUnavailable
 from sp.domain.ids import Checksum, SegmentIndex, Signature
+from sp.runtime.channels import Channels
+from sp.runtime.chunks import CHUNK_BYTES, chunks_of
+from sp.runtime.parts import Parts
+from sp.runtime.rpc import dial
+from sp.wire import common as wire
+from sp.wire.bulk import bytes_message, payload_of
 
-CHUNK_BYTES = 1024 * 1024
-"""Largest chunk of payload in one message."""
+__all__ = ["CHUNK_BYTES", "GroupSender", "GrpcReceivers", "Receipt", "Receivers", "open_receivers"]
+
+MAX_CHANNELS: Final = 256
+CALL_TIMEOUT_S: Final = 30.0
+"""Of calls that bring no deadline of their own; both of a Receiver's stream and bring one."""
+
+_REPLICATE: Final = "/greenfield_sp.receiver.v1.Receiver/Replicate"
+_GET_PIECE: Final = "/greenfield_sp.receiver.v1.Receiver/GetPiece"
+_CHUNK_FIELD: Final = pb.ReplicateFrame.CHUNK_FIELD_NUMBER
+_PIECE_CHUNK_FIELD: Final = pb.PieceFrame.CHUNK_FIELD_NUMBER
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,3 +70,93 @@ class Receivers(Protocol):
         self, endpoint: str, request: PieceRequest, signature: Signature, timeout_s: float
     ) -> AsyncIterator[bytes]:
         """The piece's bytes in chunks, unverified: the caller checks them. PieceNotFound, SignatureError, ..."""
+
+
+class GrpcReceivers:
+    """Receivers over gRPC."""
+
+    def __init__(self, channels: Channels) -> None:
+        self._channels = channels
+
+    @asynccontextmanager
+    async def replicate(
+        self, endpoint: str, offer: Offer, signature: Signature, timeout_s: float
+    ) -> AsyncIterator[GroupSender]:
+        opening = pb.ReplicateFrame(open=pb.OfferOpen(offer=wire.offer_pb(offer), signature=signature))
+        async with self._channels.channel(endpoint) as channel:
+            method = channel.stream_stream(
+                _REPLICATE, request_serializer=_frame_bytes, response_deserializer=pb.ReplicateReply.FromString
+            )
+            call = method(timeout=timeout_s)
+            try:
+                await call.write(opening)
+                held = (await _reply(call, endpoint)).held
+                yield _Sender(call, endpoint, {SegmentIndex(p.segment): wire.checksum(p.checksum) for p in held.pieces})
+            finally:
+                call.cancel()  # no effect once the receipt and the end of the call have come
+
+    async def get_piece(
+        self, endpoint: str, request: PieceRequest, signature: Signature, timeout_s: float
+    ) -> AsyncIterator[bytes]:
+        message = pb.GetPieceRequest(request=wire.piece_request_pb(request), signature=signature)
+        async with self._channels.channel(endpoint) as channel:
+            method = channel.unary_stream(
+                _GET_PIECE,
+                request_serializer=pb.GetPieceRequest.SerializeToString,
+                response_deserializer=_piece_chunk,
+            )
+            async for chunk in method(message, timeout=timeout_s):
+                yield chunk
+
+
+class _Sender:
+    """GroupSender: writes wait for the far side's flow control; its errors come out of the next write or read."""
+
+    def __init__(self, call: Any, endpoint: str, held: dict[SegmentIndex, Checksum]) -> None:
+        self._call = call
+        self._endpoint = endpoint
+        self._held = held
+
+    @property
+    def held(self) -> dict[SegmentIndex, Checksum]:
+        return self._held
+
+    async def send_piece(self, segment: SegmentIndex, piece: bytes | bytearray | memoryview) -> None:
+        header = pb.PieceHeader(segment=segment, size=memoryview(piece).nbytes)
+        await self._call.write(pb.ReplicateFrame(piece=header))
+        for chunk in chunks_of(piece):
+            await self._call.write(chunk)
+
+    async def finish(self) -> Receipt:
+        await self._call.write(pb.ReplicateFrame(end=pb.GroupEnd()))
+        await self._call.done_writing()
+        receipt = (await _reply(self._call, self._endpoint)).receipt
+        await self._call.code()  # the far side has ended the call as well
+        return Receipt(wire.checksum(receipt.integrity_hash), Signature(receipt.signature))
+
+
+async def open_receivers(parts: Parts) -> Receivers:
+    """The Receivers of all other providers; their channels are shared by the services of this process."""
+    channels = await parts.once(
+        "channels to receivers",
+        lambda: Channels(lambda endpoint: dial(endpoint, timeout_s=CALL_TIMEOUT_S), parts.clock, limit=MAX_CHANNELS),
+    )
+    return GrpcReceivers(channels)
+
+
+def _frame_bytes(frame: pb.ReplicateFrame | bytes) -> bytes:
+    """A chunk is passed as its bytes."""
+    return bytes_message(_CHUNK_FIELD, frame) if isinstance(frame, bytes) else frame.SerializeToString()
+
+
+def _piece_chunk(message: bytes) -> bytes:
+    payload = payload_of(message, _PIECE_CHUNK_FIELD)
+    return bytes(payload) if payload is not None else pb.PieceFrame.FromString(message).chunk
+
+
+async def _reply(call: Any, endpoint: str) -> pb.ReplicateReply:
+    reply = await call.read()
+    if reply is grpc.aio.EOF:
+        raise ServiceUnavailable(f"Receiver at {endpoint}", "ended the stream without an answer")
+    assert isinstance(reply, pb.ReplicateReply)
+    return reply

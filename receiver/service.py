@@ -7,9 +7,9 @@ Never: chooses peers, talks to users, sees a private key.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from chain.client import Chain
 from piecestore.store import PieceStore
@@ -22,7 +22,7 @@ from receiver.frames import Frame, Held, OfferFrame
 from receiver.receiving import Column, Receiving, present
 from receiver.verdicts import Verdict, verdict
 from signer.client import Signer
-from sp.domain.approvals import Offer, PieceRequest, ReceiptDoc
+from sp.domain.approvals import ObjectRef, Offer, PieceRequest, ReceiptDoc
 from sp.domain.contents import Content, content_of
 from sp.domain.errors import (
     DeadlineExceeded,
@@ -33,7 +33,7 @@ from sp.domain.errors import (
     PieceNotFound,
     SignatureError,
 )
-from sp.domain.ids import Address, Checksum, ObjectId, SegmentIndex
+from sp.domain.ids import Address, Checksum, ObjectId, RedundancyIndex, SegmentIndex
 from sp.domain.integrity import expected_for, integrity_hash
 from sp.domain.jobs import ReceivedGroup, ReceivedPiece, ReceivedState
 from sp.domain.ledger import Action, ChainObject
@@ -69,7 +69,7 @@ class ReceiverService:
     newest: offers.NewestOffers = field(default_factory=offers.NewestOffers)
     _by_sender: dict[Address, Slots] = field(default_factory=dict)
 
-    async def replicate(self, frames: AsyncIterator[Frame]) -> AsyncIterator[Held | Receipt]:
+    async def replicate(self, frames: AsyncIterator[Frame]) -> AsyncGenerator[Held | Receipt, None]:
         """Take one group: what is held of it already, then the receipt. The same offer again gives the same receipt.
 
         SignatureError, UnknownProvider, InvalidRequest, Overloaded; NoSuchObjectId; WrongPieceSize, GroupIncomplete;
@@ -79,14 +79,14 @@ class ReceiverService:
             offer = await self._opening(frames)
             until_end.enter_context(self.streams.slot())
             until_end.enter_context(self._slots_of(offer.approval.approval.asker).slot())
-            await self._check_on_chain(offer)
+            ref = await self._checked_on_chain(offer)
             claim = await until_end.enter_async_context(self.claims.claim(_key(offer), offer.offered_at_s))
-            receiving, group = await self._begin(offer, claim)
+            receiving, group = await self._begin(ref, offer, claim)
             yield Held(receiving.held)
             checksums = await receiving.take(frames)
             yield await self._conclude(offer, group, checksums)
 
-    async def get_piece(self, request: PieceRequest, signature: bytes) -> AsyncIterator[bytes]:
+    async def get_piece(self, request: PieceRequest, signature: bytes) -> AsyncGenerator[bytes, None]:
         """The verified bytes of one piece, in chunks. InvalidRequest, UnknownProvider, SignatureError, NoSuchObjectId,
         PieceNotFound, PieceCorrupt (and not one byte of it), Overloaded."""
         me = (await self.signer.keys()).operator
@@ -142,14 +142,16 @@ class ReceiverService:
         )
         self.newest.add(offer)
 
-    async def _check_on_chain(self, offer: Offer) -> None:
-        """The object as the chain has it, checked against the offer. Our view of the chain may lag behind the sender's:
-        an object that is not there yet is waited for. NoSuchObjectId, SignatureError, InvalidRequest."""
+    async def _checked_on_chain(self, offer: Offer) -> ObjectRef:
+        """The object of an offer, with all the parameters that the chain has for it (an offer's signature covers those
+        that cut it). Our view of the chain may lag behind the sender's: an object that is not there yet is waited for.
+        NoSuchObjectId, SignatureError, InvalidRequest."""
         ref = offer.approval.approval.object
         found, content = await self._awaited(ref.object_id, ref.version)
         bucket = await self.chain.head_bucket(found.bucket)
         params = await self.chain.params_at(content.params_time)
         offers.check_content(offer, (await self.signer.keys()).operator, found, content, bucket, params)
+        return replace(ref, params=params)
 
     async def _awaited(self, object_id: ObjectId, version: int) -> tuple[ChainObject, Content]:
         try:
@@ -173,12 +175,9 @@ class ReceiverService:
             raise InvalidRequest("this content was replaced or discontinued")
         raise NoSuchObjectId(object_id)
 
-    async def _begin(self, offer: Offer, claim: Claim) -> tuple[Receiving, ReceivedGroup]:
-        approval = offer.approval.approval
-        ref, index = approval.object, offer.redundancy_index
-        group, pieces = await self.records.open(ref, index, approval.asker)
-        if group.object != ref or group.asker != approval.asker:
-            group, pieces = await self._begin_anew(offer, group)
+    async def _begin(self, ref: ObjectRef, offer: Offer, claim: Claim) -> tuple[Receiving, ReceivedGroup]:
+        index = offer.redundancy_index
+        group, pieces = await self._opened(ref, index, offer.approval.approval.asker)
         signed = group.state is not ReceivedState.RECEIVING
         recorded = (
             {SegmentIndex(segment): checksum for segment, checksum in enumerate(group.piece_checksums)}
@@ -190,13 +189,19 @@ class ReceiverService:
         idle_s = self.config.idle_timeout_s
         return Receiving(column, recorded, here, signed, self.store, self.records, claim, idle_s), group
 
-    async def _begin_anew(self, offer: Offer, group: ReceivedGroup) -> tuple[ReceivedGroup, list[ReceivedPiece]]:
-        """The rows are another sender's, or describe the content otherwise. The chain has just said who is right."""
-        if group.state is not ReceivedState.RECEIVING:
-            raise InvalidRequest("this group has been signed for already, as another content or for another sender")
-        await self._remove(group, "begun anew")
-        approval = offer.approval.approval
-        return await self.records.open(approval.object, offer.redundancy_index, approval.asker)
+    async def _opened(
+        self, ref: ObjectRef, index: RedundancyIndex, asker: Address
+    ) -> tuple[ReceivedGroup, list[ReceivedPiece]]:
+        """InvalidRequest when the group is signed for, and was another sender's or another content. An unsigned one
+        makes room: the chain has just said who is right."""
+        try:
+            return await self.records.open(ref, index, asker)
+        except InvalidRequest:
+            present_groups = await self.records.get(ref.object_id, ref.version, index)
+            if not present_groups or present_groups[0].state is not ReceivedState.RECEIVING:
+                raise
+            await self._remove(present_groups[0], "begun anew")
+        return await self.records.open(ref, index, asker)
 
     async def _conclude(self, offer: Offer, group: ReceivedGroup, checksums: tuple[Checksum, ...]) -> Receipt:
         """Compare with the chain once more, sign, record, answer: in this order, so that no receipt is out without its
@@ -240,7 +245,7 @@ class ReceiverService:
         name = f"streams of {sender}"
         return self._by_sender.setdefault(sender, Slots(name, self.config.max_streams_per_sp))
 
-    # --- giving a piece back -------------------------------------------------------------------------------------------
+    # --- giving a piece back ------------------------------------------------------------------------------------------
 
     async def _check_reader(self, request: PieceRequest) -> None:
         """NoSuchObjectId, SignatureError: neither of the object's providers, nor is it public."""

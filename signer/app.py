@@ -8,15 +8,14 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from chain.open import open_chain
-from sp.runtime.parts import Parts
-from sp.runtime.rpc import serving
-
 from signer import keystore
 from signer.accounts import AccountBook
 from signer.config import SignerConfig, check_listen
 from signer.nonces import Nonces
 from signer.rpc import served
 from signer.service import SignerService
+from sp.runtime.parts import Parts
+from sp.runtime.rpc import serving
 
 
 @asynccontextmanager
@@ -26,7 +25,8 @@ async def running(parts: Parts) -> AsyncIterator[SignerService]:
     listen, tls = parts.common.endpoint.signer, parts.common.tls
     check_listen(listen, mutual_tls=tls.enabled)
     signer = await _service(parts, config)
-    async with serving(listen, [served(signer)], tls=tls):
+    async with serving(listen, [served(signer)], tls=tls) as address:
+        parts.listens("signer", address)
         parts.publish("signer", signer)
         yield signer
 

@@ -6,8 +6,6 @@ from dataclasses import dataclass
 from typing import Protocol, cast
 
 import grpc
-from sp.runtime.parts import Parts
-from sp.runtime.rpc import dial
 
 from proto import signer_pb2 as pb
 from proto.signer_pb2_grpc import SignerStub
@@ -15,6 +13,8 @@ from sp.domain.addresses import parse_address
 from sp.domain.approvals import Approval, ApprovalRequest, Offer, PieceRequest, ReceiptDoc, SignDoc
 from sp.domain.ids import Address, Signature, TxHash
 from sp.domain.messages import TxMessage
+from sp.runtime.parts import Parts
+from sp.runtime.rpc import dial
 from sp.wire import common as wire
 from sp.wire import transactions
 
@@ -72,7 +72,7 @@ class Signer(Protocol):
         """NoSuchAccount for an unknown access key id. date: YYYYMMDD."""
 
     async def create_account(self, name: str) -> tuple[CustodialAccount, str]:
-        """A new custodial account, and its secret access key, shown only here. InvalidRequest when the name is taken."""
+        """A new custodial account, and its secret access key, shown only here. InvalidRequest when it is taken."""
 
     async def import_account(
         self, name: str, private_key: bytes, access_key_id: str, secret_access_key: str

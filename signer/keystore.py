@@ -14,7 +14,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
@@ -136,12 +136,9 @@ def _document(opened: Keystore, stretching: Stretching, password: str, random_by
     }
 
 
-def _unsealed(document: dict[str, dict[str, dict[str, str]]], key: bytes) -> Keystore:
+def _unsealed(document: dict[str, Any], key: bytes) -> Keystore:
     keys = {role: PrivateKey.from_bytes(unseal(key, _label(role), document["keys"][role]["sealed"])) for role in ROLES}
-    sealed = document["account_key"]
-    if not isinstance(sealed, str):
-        raise TypeError("account_key is no text")
-    return Keystore(keys, unseal(key, _ACCOUNT_LABEL, sealed))
+    return Keystore(keys, unseal(key, _ACCOUNT_LABEL, document["account_key"]))
 
 
 def _label(role: str) -> str:

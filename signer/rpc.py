@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final
 
-from sp.runtime.rpc import Serving
-
 from proto import signer_pb2 as pb
 from proto.signer_pb2_grpc import SignerServicer, add_SignerServicer_to_server
 from signer.client import CustodialAccount, Signer
 from sp.domain.approvals import SignDoc
 from sp.domain.errors import InvalidRequest
+from sp.runtime.rpc import Serving
 from sp.wire import common as wire
 from sp.wire import transactions
 

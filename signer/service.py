@@ -13,9 +13,8 @@ import re
 from dataclasses import dataclass, field
 from typing import Final
 
-from chain.tx import sign_tx, signer_of
-
 from chain.client import Chain
+from chain.tx import sign_tx, signer_of
 from signer.accounts import AccountBook
 from signer.client import CustodialAccount, SigV4Key, SpKeys
 from signer.keystore import ROLES, Keystore

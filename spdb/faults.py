@@ -1,17 +1,17 @@
-"""What the drivers raise, as errors a caller can act on. Our own mistakes (wrong SQL, broken constraints) stay as they are."""
+"""What the drivers raise, as errors a caller can act on. Our own mistakes (wrong SQL, broken constraints) stay."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from sqlalchemy.exc import DBAPIError, IntegrityError, InternalError, InterfaceError, OperationalError
+from sqlalchemy.exc import DBAPIError, IntegrityError, InterfaceError, InternalError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from sp.domain.errors import Overloaded, ServiceUnavailable, SpError
 
 RETRYABLE_STATES = frozenset({"40001", "40P01"})
-"""PostgreSQL: serialization_failure and deadlock_detected. The transaction left no trace: the same again may succeed."""
+"""PostgreSQL: serialization_failure and deadlock_detected. It left no trace: the same again may succeed."""
 
 
 def is_retryable(error: BaseException) -> bool:

@@ -7,9 +7,11 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class PoolSettings:
-    """connections: to PostgreSQL at most; readers: connections for reading a SQLite file at most
-    queued_writes: operations that may wait for SQLite's writer before others are refused (Overloaded)
-    group_size: operations that share one commit at most
+    """connections: to PostgreSQL at most
+    readers: threads that read a SQLite file, each with a connection: a long read holds up only its own
+    queued_writes, queued_reads: operations that may wait for SQLite's writer, and for one of its readers, before others
+      are refused (Overloaded)
+    group_size: operations that share one transaction on SQLite at most
     connect_timeout_s: to open a connection or to get a free one from the pool
     statement_timeout_s: for one statement on PostgreSQL
     busy_timeout_s: for another process's write to end on SQLite
@@ -17,8 +19,9 @@ class PoolSettings:
     """
 
     connections: int = 16
-    readers: int = 4
+    readers: int = 3
     queued_writes: int = 8_192
+    queued_reads: int = 8_192
     group_size: int = 128
     connect_timeout_s: float = 10.0
     statement_timeout_s: float = 30.0

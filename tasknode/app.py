@@ -50,7 +50,7 @@ async def running(parts: Parts) -> AsyncIterator[TaskNodeService]:
     onchain = OnChain(chain, keys, config.create_timeout_blocks)
     jobs = Jobs(database, parts.clock, JobIds(parts.clock, parts.random).next)
     changes = JobChanges()
-    pipeline = await _pipeline(parts, config, jobs, chain, keys, onchain, changes, actor)
+    pipeline = await _pipeline(parts, config, database, jobs, chain, keys, onchain, changes, actor)
     worker = Worker(jobs, pipeline, parts.clock, config, actor)
     chores = parts.chores(*_chores(parts, config, database, chain, keys, onchain, worker, actor))
     tasknode = TaskNodeService(jobs, Objects(database, parts.clock), worker, changes, chores, actor)
@@ -69,6 +69,7 @@ async def running(parts: Parts) -> AsyncIterator[TaskNodeService]:
 async def _pipeline(
     parts: Parts,
     config: TaskNodeConfig,
+    database: Database,
     jobs: Jobs,
     chain: Chain,
     keys: Signer,
@@ -81,6 +82,7 @@ async def _pipeline(
     receivers = await open_receivers(parts)
     return Pipeline(
         jobs=jobs,
+        objects=Objects(database, parts.clock),
         onchain=onchain,
         allocator=Allocator(jobs, onchain, peers, config.spares, actor),
         replicator=Replicator(jobs, chain, onchain, keys, peers, receivers, feeder, parts.clock, config, actor),

@@ -8,6 +8,7 @@ from random import Random
 from chain.client import Chain
 from signer.client import Signer
 from sp.domain.errors import JobMoved, NoSuchBucket, NoSuchObject, SpError
+from sp.domain.ids import ObjectId
 from sp.domain.ledger import ChainObject, EventType, ObjectStatus
 from sp.domain.messages import MsgDeleteObject, MsgRejectSealObject, TxMessage
 from sp.domain.retry import RetryPolicy
@@ -56,7 +57,7 @@ class Deleter:
 
     async def _carry_out(self, deletion: Deletion) -> None:
         try:
-            await self.worker.drop(deletion.job_id)
+            await self.worker.drop(deletion.bucket, deletion.object_name)
             while (found := await self._on_chain(deletion)) is not None:
                 await self.onchain.included(await self.signer.submit(await self._message(deletion, found)))
             await self.deletions.done(deletion.id)
@@ -105,7 +106,7 @@ class ChainFollower:
             await self.cursors.set(CURSOR, height)
         return bool(events)
 
-    async def _unlink(self, object_id: int) -> None:
+    async def _unlink(self, object_id: ObjectId) -> None:
         entry = await self.objects.by_object_id(object_id)
         if entry is not None:
             await self.objects.remove(

@@ -78,7 +78,7 @@ class OnChain:
         return await self.chain.params_at(time_s)
 
     async def reject(self, job: Job) -> None:
-        """Tell the chain that this put is given up, so that its fee unlocks; nothing where the chain knows no such put."""
+        """Tell the chain that this put is given up, so that its fee unlocks; nothing where it knows no such put."""
         if job.object_id is not None and await self.fate(job) is Fate.PENDING:
             await self._execute(await self._reject_message(job))
 

@@ -13,6 +13,7 @@ from sp.domain.retry import RetryPolicy
 from sp.runtime.clock import Clock
 from sp.runtime.log import get_logger
 from spdb.jobs import Jobs
+from spdb.objects import Objects
 from tasknode.allocate import Allocator
 from tasknode.onchain import Fate, OnChain
 from tasknode.replicate import Replicator
@@ -28,6 +29,7 @@ class Pipeline:
     """One step per state; each step is safe to repeat, so a job goes on from its row alone, whoever had it before."""
 
     jobs: Jobs
+    objects: Objects
     onchain: OnChain
     allocator: Allocator
     replicator: Replicator
@@ -68,7 +70,7 @@ class Pipeline:
 
     async def _step(self, job: Job) -> Job:
         steps: dict[JobState, Callable[[Job], Awaitable[Job]]] = {
-            S.UPLOAD_OBJECT_DONE: self._move(E.ALLOCATION_STARTED),
+            S.UPLOAD_OBJECT_DONE: self._begin,
             S.ALLOC_SECONDARY_DOING: self.allocator.run,
             S.ALLOC_SECONDARY_DONE: self._move(E.REPLICATION_STARTED),
             S.ALLOC_SECONDARY_ERROR: self._move(RETRY_EVENT[S.ALLOC_SECONDARY_ERROR]),
@@ -82,6 +84,13 @@ class Pipeline:
             S.SEAL_OBJECT_ERROR: self._seal_again,
         }
         return await steps[job.state](job)
+
+    async def _begin(self, job: Job) -> Job:
+        """A put whose name means a later one already, and that the chain knows nothing of, need not go there."""
+        current = await self.objects.head(job.bucket, job.object_name)
+        if job.object_id is None and current is not None and current.job.id != job.id:
+            return await self.jobs.move(job, Move(E.DISCONTINUED, self.actor, f"replaced by job {current.job.id}"))
+        return await self.jobs.move(job, Move(E.ALLOCATION_STARTED, self.actor))
 
     def _move(self, event: JobEvent) -> Callable[[Job], Awaitable[Job]]:
         async def move(job: Job) -> Job:
@@ -115,7 +124,7 @@ class Pipeline:
         event = ERROR_EVENT.get(job.state)
         if event is None:  # an *_ERROR state whose retry failed at once
             return await self.jobs.postpone(
-                job, str(error), attempts=attempts, next_attempt_at_ms=next_ms, given_up=next_ms is None
+                job, str(error), attempts=attempts, next_attempt_at_ms=next_ms, actor=self.actor
             )
         return await self.jobs.move(
             job,

@@ -27,7 +27,7 @@ class Worker:
     clock: Clock
     config: TaskNodeConfig
     actor: str
-    _running: dict[JobId, asyncio.Task[None]] = field(default_factory=dict)
+    _running: dict[JobId, tuple[Job, asyncio.Task[None]]] = field(default_factory=dict)
     _woken: asyncio.Event = field(default_factory=asyncio.Event)
 
     def wake(self) -> None:
@@ -45,17 +45,18 @@ class Worker:
         """End `run` and cancel every job under way; their leases are given back, so that the next start goes on."""
         running.cancel()
         await asyncio.wait([running])
-        tasks = list(self._running.values())
+        tasks = [task for _, task in self._running.values()]
         for task in tasks:
             task.cancel()
         if tasks:
             await asyncio.wait(tasks)
 
-    async def drop(self, job_id: JobId) -> None:
-        """Stop carrying one job, if this process does: its object was deleted."""
-        if task := self._running.get(job_id):
-            task.cancel()
-            await asyncio.wait([task])
+    async def drop(self, bucket: str, object_name: str) -> None:
+        """Stop carrying jobs of a name, if this process does: it was deleted. Nobody takes them up again meanwhile."""
+        for job, task in list(self._running.values()):
+            if (job.bucket, job.object_name) == (bucket, object_name):
+                task.cancel()
+                await asyncio.wait([task])
 
     async def _take_due(self) -> float:
         """Start what is due; how long to wait for the next look, in seconds."""
@@ -63,7 +64,7 @@ class Worker:
             free = self.config.max_jobs - len(self._running)
             for job in await self.jobs.take(self.actor, self.config.lease_ms, free) if free else []:
                 task = asyncio.create_task(self._carry(job), name=f"job {job.id}")
-                self._running[job.id] = task
+                self._running[job.id] = (job, task)
             due_ms = await self.jobs.next_due_ms()
         except SpError as error:
             log.warning("job table not read", error=str(error))
@@ -95,7 +96,7 @@ class Worker:
             self.wake()
 
     async def _release(self, job: Job) -> None:
-        releasing = asyncio.ensure_future(self.jobs.release(job.id, self.actor))
+        releasing = asyncio.ensure_future(self.jobs.release(job))
         await asyncio.wait([releasing])
         if error := releasing.exception():
             log.warning("lease not given back", job_id=job.id, error=str(error))

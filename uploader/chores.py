@@ -35,13 +35,13 @@ class SegmentCollector:
         """Fail uploads whose process vanished, delete dead segments, purge rows past their retention."""
         expired = await self.jobs.expired_uploads(BATCH)
         for job in expired:
-            await self.jobs.fail_upload(job.id, "the uploading process vanished", self.actor)
+            await self.jobs.fail_upload(job.id, "the uploading process vanished", self.actor, only_expired=True)
         dead = await self.jobs.collectable(BATCH)
         for job in dead:
             await self._delete_segments(job)
-            await self.jobs.collected(job.id)
+            await self.jobs.collected(job.id, self.actor)
             log.info("segments collected", job_id=job.id, bucket=job.bucket, object_name=job.object_name)
-        purged = await self.jobs.purge(self.clock.now_ms() - self.keep_failed_ms, BATCH)
+        purged = await self.jobs.purge(self.keep_failed_ms, BATCH)
         return bool(expired or dead or purged)
 
     async def _delete_segments(self, job: Job) -> None:

@@ -98,7 +98,7 @@ def start(launch: Launch, environ: Mapping[str, str]) -> Started:
     launch.log.parent.mkdir(parents=True, exist_ok=True)
     launch.ready.unlink(missing_ok=True)
     with launch.log.open("ab") as log:
-        process = subprocess.Popen(
+        process = subprocess.Popen(  # noqa: S603 - our own interpreter on our own modules
             launch.command,
             cwd=launch.folder,
             env={**environ, READY_FILE_VARIABLE: str(launch.ready)},

@@ -280,6 +280,15 @@ class WrongPieceSize(SpError):
 
 
 @dataclass(eq=False)
+class GroupIncomplete(SpError):
+    """Pieces of a replicate data group have not been sent: send them, then end it again."""
+
+    kind = Kind.CONFLICT
+    missing: int
+    pieces: str
+
+
+@dataclass(eq=False)
 class PieceCorrupt(SpError):
     """Stored bytes no longer match the checksum recorded for them."""
 
@@ -413,6 +422,15 @@ class TxNotSeen(SpError):
 
     kind = Kind.UNAVAILABLE
     tx_hash: str
+
+
+@dataclass(eq=False)
+class EventsPruned(SpError):
+    """The chain no longer has events that old: look at the objects themselves, and follow from `oldest_height` on."""
+
+    kind = Kind.CONFLICT
+    after_height: int
+    oldest_height: int
 
 
 @dataclass(eq=False)

@@ -39,6 +39,7 @@ class ManualClock:
         self._passed_s = 0.0
         self._sleepers: list[tuple[float, int, asyncio.Future[None]]] = []
         self._order = 0
+        self._awaited: list[tuple[int, asyncio.Future[None]]] = []
 
     def now_ms(self) -> int:
         return self._start_ms + round(self._passed_s * 1000)
@@ -53,6 +54,9 @@ class ManualClock:
         wakes: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._order += 1
         heapq.heappush(self._sleepers, (self._passed_s + seconds, self._order, wakes))
+        for count, reached in self._awaited:
+            if self.sleeping >= count and not reached.done():
+                reached.set_result(None)
         await wakes
 
     def advance(self, seconds: float) -> None:
@@ -66,8 +70,17 @@ class ManualClock:
 
     @property
     def sleeping(self) -> int:
-        """How many are asleep now: a test can wait for a task to reach its sleep."""
+        """How many are asleep now."""
         return sum(not wakes.done() for _, _, wakes in self._sleepers)
+
+    async def until_sleeping(self, count: int = 1) -> None:
+        """Wait, without time, until as many tasks have reached their sleep: then `advance` can wake them."""
+        if self.sleeping >= count:
+            return
+        reached: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._awaited.append((count, reached))
+        await reached
+        self._awaited.remove((count, reached))
 
 
 async def wait_set(event: asyncio.Event, timeout_s: float, clock: Clock) -> bool:

@@ -71,6 +71,8 @@ class ConfigFile:
                 values[key] = converted(table[key], hints[key], self._where(name, key), self.dir)
             elif field.default is MISSING and field.default_factory is MISSING:
                 raise ConfigError(self._where(name, key), "missing, and has no default")
+            elif isinstance(field.default, Path):
+                values[key] = self.path_of(str(field.default))
         try:
             return cast(T, kind(**values))
         except ValueError as error:

@@ -3,8 +3,9 @@
 Not grpc.aio's interceptors: these see a streaming call once, at its start, not the failures of its later reads, and
 they pass every written message through a queue of their own. Wrapping the channel covers all four shapes of calls at
 every point where one can fail (awaiting, iterating, read, write, done_writing, metadata), and mends a trap: grpc.aio
-turns an exception raised by the request iterator into a bare CancelledError of whoever awaits the call. Here that
-exception cancels the call and comes out of it as it is.
+turns an exception raised by the request iterator, and a channel closed by its owner, into a bare CancelledError of
+whoever awaits the call. Here that exception cancels the call and comes out of it as it is, and a closed channel is a
+ServiceUnavailable; CancelledError means that the task, or the call by `cancel()`, was cancelled.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from sp.domain.errors import ServiceUnavailable, SpError
 from sp.runtime import log
 from sp.runtime.errors import error_of
 from sp.runtime.metrics import counter
+from sp.runtime.sent_status import SentStatus
 
 Q = TypeVar("Q")
 R = TypeVar("R")
@@ -49,6 +51,10 @@ class Method:
         service, _, name = path.lstrip("/").partition("/")
         return cls(service.rpartition(".")[2], name, target, timeout_s)
 
+    @property
+    def whole(self) -> str:
+        return f"{self.service}.{self.name} at {self.target}"
+
     def error(self, rpc_error: grpc.aio.AioRpcError, timeout_s: float) -> SpError:
         error = error_of(rpc_error, f"{self.service}.{self.name}", self.target, timeout_s)
         CALL_ERRORS.labels(self.service, self.name, type(error).__name__).inc()
@@ -63,7 +69,8 @@ class OutgoingCall(
 ):
     """One call of any shape. The stub's types show the methods that its shape has; the others raise in grpc.
 
-    requests: the request iterator of a streaming call, which a task of this call then writes.
+    sent_status: for a call that writes messages
+    requests:    the request iterator of such a call, which a task of this call then writes
     """
 
     def __init__(
@@ -71,11 +78,14 @@ class OutgoingCall(
         call: Any,
         method: Method,
         timeout_s: float,
+        sent_status: SentStatus | None = None,
         requests: AsyncIterable[Q] | Iterable[Q] | None = None,
     ) -> None:
         self._call = call
         self._method = method
         self._timeout_s = timeout_s
+        self._sent_status = sent_status
+        self._cancelled_here = False
         self._feed_error: BaseException | None = None
         self._feeding: asyncio.Task[None] | None = None
         if requests is not None:
@@ -90,9 +100,9 @@ class OutgoingCall(
         try:
             return cast(R, await self._call)
         except grpc.aio.AioRpcError as error:
-            raise self._method.error(error, self._timeout_s) from error
+            raise await self._translated(error) from error
         except asyncio.CancelledError:
-            self._raise_feed_error()
+            self._raise_cause()
             raise
         finally:
             await self._stop_feeding()
@@ -102,9 +112,9 @@ class OutgoingCall(
             async for message in self._call:
                 yield message
         except grpc.aio.AioRpcError as error:
-            raise self._method.error(error, self._timeout_s) from error
+            raise await self._translated(error) from error
         except asyncio.CancelledError:
-            self._raise_feed_error()
+            self._raise_cause()
             raise
         finally:
             self._call.cancel()  # the reader may have left early; no effect on a finished call
@@ -115,9 +125,9 @@ class OutgoingCall(
         try:
             message = await self._call.read()
         except grpc.aio.AioRpcError as error:
-            raise self._method.error(error, self._timeout_s) from error
+            raise await self._translated(error) from error
         except asyncio.CancelledError:
-            self._raise_feed_error()
+            self._raise_cause()
             raise
         if message is grpc.aio.EOF:
             await self._stop_feeding()
@@ -130,15 +140,18 @@ class OutgoingCall(
         try:
             await self._call.write(request)
         except grpc.aio.AioRpcError as error:
-            raise self._method.error(error, self._timeout_s) from error
+            raise await self._translated(error) from error
         except asyncio.InvalidStateError as error:
             raise await self._ended() from error
+        except asyncio.CancelledError:
+            self._raise_cause()
+            raise
 
     async def done_writing(self) -> None:
         try:
             await self._call.done_writing()
         except grpc.aio.AioRpcError as error:
-            raise self._method.error(error, self._timeout_s) from error
+            raise await self._translated(error) from error
 
     async def _feed(self, requests: AsyncIterable[Q] | Iterable[Q]) -> None:
         try:
@@ -150,8 +163,9 @@ class OutgoingCall(
                         return
             await self._call.done_writing()
         except BaseException as error:
-            self._feed_error = error
-            self._call.cancel()
+            if not self._call.done():
+                self._feed_error = error
+                self._call.cancel()
             if not isinstance(error, Exception):
                 raise
 
@@ -163,11 +177,15 @@ class OutgoingCall(
             return False
         return True
 
-    def _raise_feed_error(self) -> None:
-        """The call was cancelled: by its own request iterator's failure, rather than by whoever awaits it?"""
+    def _raise_cause(self) -> None:
+        """Why the call was cancelled, unless it is because its awaiting task was, or by `cancel`."""
         task = asyncio.current_task()
-        if self._feed_error is not None and not (task and task.cancelling()):
+        if task is not None and task.cancelling():
+            return
+        if self._feed_error is not None:
             raise self._feed_error
+        if not self._cancelled_here:
+            raise ServiceUnavailable(self._method.whole, "the channel was closed on this side")
 
     async def _stop_feeding(self) -> None:
         if self._feeding is not None:
@@ -176,16 +194,20 @@ class OutgoingCall(
 
     # --- the call
 
+    async def _translated(self, error: grpc.aio.AioRpcError) -> SpError:
+        sent = await self._sent_status.behind(error) if self._sent_status else error
+        if sent.code() is grpc.StatusCode.OK:
+            return ServiceUnavailable(self._method.whole, "it ended the call before our last message")
+        return self._method.error(sent, self._timeout_s)
+
     async def _ended(self) -> SpError:
-        code = await self._call.code()
-        if code is grpc.StatusCode.OK:
-            method = self._method
-            return ServiceUnavailable(f"{method.service} at {method.target}", "ended the call before its last message")
+        """The error of a call that is over."""
         trailing = await self._call.trailing_metadata()
-        failed = grpc.aio.AioRpcError(code, None, trailing, await self._call.details())
-        return self._method.error(failed, self._timeout_s)
+        status = grpc.aio.AioRpcError(await self._call.code(), None, trailing, await self._call.details())
+        return await self._translated(status)
 
     def cancel(self) -> bool:
+        self._cancelled_here = True
         if self._feeding is not None:
             self._feeding.cancel()
         return bool(self._call.cancel())
@@ -218,7 +240,7 @@ class OutgoingCall(
         try:
             await self._call.wait_for_connection()
         except grpc.aio.AioRpcError as error:
-            raise self._method.error(error, self._timeout_s) from error
+            raise await self._translated(error) from error
 
 
 async def _each(requests: AsyncIterable[Q] | Iterable[Q]) -> AsyncIterator[Q]:
@@ -291,7 +313,7 @@ class StreamRequest(grpc.aio.StreamUnaryMultiCallable[Q, R], grpc.aio.StreamStre
             wait_for_ready=wait_for_ready,
             compression=compression,
         )
-        return OutgoingCall(call, self._method, timeout_s, request_iterator)
+        return OutgoingCall(call, self._method, timeout_s, SentStatus(call), request_iterator)
 
 
 def _deadline(timeout: float | None, method: Method) -> float:

@@ -264,8 +264,8 @@ def tx_result(asked: TxHash, message: pb.GetTxReply) -> TxResult | None:
     )
 
 
-def tx_result_pb(value: TxResult, body: bytes) -> pb.GetTxReply:
-    """body: the serialised TxBody of the transaction."""
+def tx_result_pb(value: TxResult, body: bytes | None) -> pb.GetTxReply:
+    """body: the serialised TxBody of the transaction, where it is still known"""
     return pb.GetTxReply(
         found=True,
         height=value.height,
@@ -273,7 +273,7 @@ def tx_result_pb(value: TxResult, body: bytes) -> pb.GetTxReply:
         codespace=value.codespace,
         log=value.log,
         object_id=value.object_id or 0,
-        body=pb.TxBody.FromString(body),
+        body=pb.TxBody.FromString(body) if body is not None else None,
     )
 
 

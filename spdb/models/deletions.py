@@ -22,6 +22,7 @@ deletions = Table(
     Column("attempts", Integer, nullable=False),
     Column("next_attempt_at_ms", BIG, nullable=False),
     Column("error", Text, nullable=False),
+    sqlite_autoincrement=True,  # an id is never given twice: `done` may come late and twice
 )
 Index("ix_deletions_due", deletions.c.next_attempt_at_ms, deletions.c.id)
 Index("ix_deletions_name", deletions.c.bucket, deletions.c.object_name)

@@ -1,1 +1,1 @@
-"""What is said to the database: functions of (connection, facts), each one step of one transaction. No clock in here."""
+"""What is said to the database: functions of (connection, facts), each a step of one transaction. No clock here."""

@@ -6,7 +6,20 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
-from sqlalchemy import Connection, Update, and_, bindparam, case, delete, insert, literal_column, null, or_, select, update
+from sqlalchemy import (
+    Connection,
+    Update,
+    and_,
+    bindparam,
+    case,
+    delete,
+    insert,
+    literal_column,
+    null,
+    or_,
+    select,
+    update,
+)
 
 from sp.domain.errors import JobMoved
 from sp.domain.ids import JobId
@@ -15,6 +28,7 @@ from sp.domain.lifecycle import BACKGROUND, FINAL, RETRY_EVENT, JobState, advanc
 from spdb.models.columns import BIG
 from spdb.models.jobs import KEPT, TO_COLLECT, history, jobs
 from spdb.models.objects import objects
+from spdb.statements import names
 
 ERRORS: Final = frozenset({JobState.UPLOAD_OBJECT_ERROR, *RETRY_EVENT})
 
@@ -50,7 +64,7 @@ def _moved(job: Job, move: Move) -> Job:
     return replace(
         job,
         state=state,
-        error=move.reason if state in ERRORS else "",
+        error=names.clean(move.reason) if state in ERRORS else "",
         object_id=job.object_id if move.object_id is None else move.object_id,
         version=job.version if move.version is None else move.version,
         tx_hash=job.tx_hash if move.tx_hash is None else move.tx_hash,
@@ -129,8 +143,8 @@ def _history_values(job_id: JobId, seq: int, now_ms: int, line: Line) -> dict[st
         "state": int(line.state),
         "event": str(line.event),
         "attempt": line.attempt,
-        "reason": line.reason,
-        "provider": line.provider,
+        "reason": names.clean(line.reason),
+        "provider": names.clean(line.provider),
         "actor": line.actor,
     }
 
@@ -141,6 +155,30 @@ def apply_moves(connection: Connection, job: Job, moves: Sequence[Move], now_ms:
     after, lines = plan(job, moves, now_ms)
     if after.state is JobState.OBJECT_DISCONTINUED:  # the index row first: every other writer takes them in this order
         _unlink(connection, after)
+    return _store(connection, job, after, lines)
+
+
+def postpone(
+    connection: Connection, job: Job, error: str, attempts: int, next_ms: int | None, actor: str, now_ms: int
+) -> Job:
+    """A failed attempt that changes no state: the lease goes back, the row waits until `next_ms`, or is given up."""
+    after = replace(
+        job,
+        error=names.clean(error),
+        attempts=attempts,
+        next_attempt_at_ms=next_ms,
+        given_up=next_ms is None,
+        lease_owner="",
+        lease_until_ms=0,
+        row_version=job.row_version + 1,
+        updated_at_ms=now_ms,
+    )
+    return _store(connection, job, after, [Line(job.state, job.state, "attempt failed", attempts, error, "", actor)])
+
+
+def _store(connection: Connection, job: Job, after: Job, lines: Sequence[Line]) -> Job:
+    """Turn the row of `job` into `after`, with its history and what follows for others of the name. JobMoved."""
+    now_ms = after.updated_at_ms
     row = connection.execute(_MOVE[not after.lease_owner], _move_values(job, after, len(lines))).first()
     if row is None:
         raise JobMoved(job.id)
@@ -238,7 +276,7 @@ _NOTE: Final = (
 )
 
 
-def add_note(  # noqa: PLR0913
+def add_note(
     connection: Connection, job_id: JobId, event: str, now_ms: int, *, reason: str, provider: str, actor: str
 ) -> bool:
     """A history row without a move. False when there is no such job."""
@@ -246,7 +284,6 @@ def add_note(  # noqa: PLR0913
     if row is None:
         return False
     state = JobState(row.state)
-    add_history(
-        connection, job_id, row.history_seq, now_ms, [Line(state, state, event, row.attempts, reason, provider, actor)]
-    )
+    line = Line(state, state, event, row.attempts, reason, provider, actor)
+    add_history(connection, job_id, row.history_seq, now_ms, [line])
     return True

@@ -1,4 +1,4 @@
-"""What can be a name in both databases, and locks on what has no row yet."""
+"""What both databases can store as a name or as words, and locks on what has no row yet."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from sqlalchemy import Connection, text
 from sp.domain.errors import InvalidRequest
 
 MAX_NAME_BYTES: Final = 1024
+MAX_WORDS: Final = 2_000
 MAX_ID: Final = 2**63 - 1
 
 
@@ -27,6 +28,11 @@ def check_names(bucket: str, object_name: str) -> None:
             raise InvalidRequest(f"{what} name holds NUL or is not Unicode")
         if not 0 < len(name.encode()) <= MAX_NAME_BYTES:
             raise InvalidRequest(f"{what} name has not 1 to {MAX_NAME_BYTES} bytes")
+
+
+def clean(words: str) -> str:
+    """Words for an operator (often another program's), shortened, in characters that both databases store."""
+    return words[:MAX_WORDS].encode(errors="replace").decode().replace("\0", "\ufffd")
 
 
 def is_id(number: int) -> bool:

@@ -43,7 +43,9 @@ _DUE: Final = (
     .with_for_update(of=jobs, skip_locked=True, key_share=True)
 )
 _PUT_OFF: Final = (
-    update(jobs).where(jobs.c.id.in_(bindparam("b_ids", expanding=True))).values(due_at_ms=bindparam("b_until", type_=BIG))
+    update(jobs)
+    .where(jobs.c.id.in_(bindparam("b_ids", expanding=True)))
+    .values(due_at_ms=bindparam("b_until", type_=BIG))
 )
 _LEASE: Final = (
     update(jobs)

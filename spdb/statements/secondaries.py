@@ -1,4 +1,4 @@
-"""Who keeps which column of a job's object. Each column's task writes its own row; all are fenced by the job's lease."""
+"""Who keeps which column of a job's object. Each column's task writes its own row, fenced by the job's lease."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from sp.domain.ids import Address, Checksum, JobId, RedundancyIndex, Signature
 from sp.domain.jobs import Job, Move, Secondary, SecondaryState
 from spdb.models.columns import BIG
 from spdb.models.jobs import jobs, secondaries, spares
-from spdb.statements import moves
+from spdb.statements import moves, names
 from spdb.statements.rows import (
     approval_of,
     approval_values,
@@ -73,17 +73,8 @@ def replace(
     _check_subject(job, [replacement.approval])
     if replacement.redundancy_index != index:
         raise InvalidRequest("a replacement takes the column of the one it replaces")
-    done = connection.execute(
-        update(secondaries)
-        .where(_row(job.id, index, failed))
-        .values(state=_FAILED, error=error, ended_at_ms=now_ms)
-        .returning(secondaries.c.ordinal)
-    ).all()
-    if not done:
-        raise JobMoved(job.id)
-    connection.execute(
-        delete(spares).where(spares.c.job_id == job.id, spares.c.provider == replacement.provider)
-    )
+    _retire(connection, job.id, index, failed, error, now_ms)
+    connection.execute(delete(spares).where(spares.c.job_id == job.id, spares.c.provider == replacement.provider))
     _insert(connection, [replacement], _next_ordinal(connection, job.id))
     reason = f"column {index}: {error}; {replacement.provider} takes its place"
     moves.add_note(
@@ -91,12 +82,24 @@ def replace(
     )
 
 
-def _row(job_id: JobId, index: RedundancyIndex, provider: Address) -> Any:
-    return (
-        (secondaries.c.job_id == job_id)
-        & (secondaries.c.redundancy_index == int(index))
-        & (secondaries.c.provider == provider)
-    )
+def _retire(
+    connection: Connection, job_id: JobId, index: RedundancyIndex, failed: Address, error: str, now_ms: int
+) -> None:
+    """`failed` has the column, or had it last: it has it no more. JobMoved when the column is another's."""
+    last = connection.execute(
+        select(secondaries.c.ordinal, secondaries.c.provider, secondaries.c.state)
+        .where(secondaries.c.job_id == job_id, secondaries.c.redundancy_index == int(index))
+        .order_by(secondaries.c.ordinal.desc())
+        .limit(1)
+    ).first()
+    if last is None or last.provider != failed:
+        raise JobMoved(job_id)
+    if last.state != _FAILED:
+        connection.execute(
+            update(secondaries)
+            .where(secondaries.c.job_id == job_id, secondaries.c.ordinal == last.ordinal)
+            .values(state=_FAILED, error=names.clean(error), ended_at_ms=now_ms)
+        )
 
 
 def _next_ordinal(connection: Connection, job_id: JobId) -> int:
@@ -116,7 +119,8 @@ def _insert_spares(connection: Connection, job_id: JobId, spare: Sequence[Signed
         return
     last: int | None = connection.execute(select(func.max(spares.c.ordinal)).where(spares.c.job_id == job_id)).scalar()
     first = 0 if last is None else last + 1
-    rows = [{**approval_values(s), "job_id": job_id, "ordinal": first + i} for i, s in enumerate(spare)]
+    one_each = {signed.approval.approver: signed for signed in spare}
+    rows = [{**approval_values(s), "job_id": job_id, "ordinal": first + i} for i, s in enumerate(one_each.values())]
     connection.execute(insert(spares), rows)
 
 
@@ -183,12 +187,10 @@ _DONE: Final = _fenced(
     signature=bindparam("b_signature"),
     ended_at_ms=bindparam("b_now", type_=BIG),
 )
-_HAS_FAILED: Final = _fenced(
-    state=_FAILED, error=bindparam("b_error"), ended_at_ms=bindparam("b_now", type_=BIG)
-)
+_HAS_FAILED: Final = _fenced(state=_FAILED, error=bindparam("b_error"), ended_at_ms=bindparam("b_now", type_=BIG))
 
 
-def _change(  # noqa: PLR0913
+def _change(
     connection: Connection,
     statement: Update,
     job: Job,
@@ -224,7 +226,7 @@ def failed(
     connection: Connection, job: Job, index: RedundancyIndex, provider: Address, error: str, now_ms: int
 ) -> None:
     """This provider is out for this job; the history names it. JobMoved."""
-    _change(connection, _HAS_FAILED, job, index, provider, now_ms, b_error=error)
+    _change(connection, _HAS_FAILED, job, index, provider, now_ms, b_error=names.clean(error))
     reason = f"column {index}: {error}"
     moves.add_note(
         connection, job.id, "secondary failed", now_ms, reason=reason, provider=provider, actor=job.lease_owner

@@ -73,7 +73,7 @@ def _new_job(job_id: JobId, order: PutOrder, actor: str, lease_ms: int, now_ms: 
         lease_until_ms=now_ms + lease_ms,
         tx_hash=None,
         error="",
-        request_id=order.request_id,
+        request_id=names.clean(order.request_id),
         created_at_ms=now_ms,
         updated_at_ms=now_ms,
     )
@@ -212,9 +212,7 @@ def _link(connection: Connection, job: Job, stored_at_ms: int) -> None:
     )
 
 
-def fail(
-    connection: Connection, job_id: JobId, reason: str, actor: str, now_ms: int, *, only_expired: bool
-) -> None:
+def fail(connection: Connection, job_id: JobId, reason: str, actor: str, now_ms: int, *, only_expired: bool) -> None:
     """To UPLOAD_OBJECT_ERROR, if it is still uploading (and, when asked, has no live lease). NoSuchJob."""
     row = connection.execute(select(jobs).where(jobs.c.id == job_id).with_for_update(key_share=True)).first()
     if row is None:

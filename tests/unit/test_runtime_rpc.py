@@ -397,11 +397,58 @@ async def test_stopping_lets_a_call_in_flight_end() -> None:
         entered.set()
         await go_on.wait()
 
-    async with echoing(Echo(lambda *_: hold()), grace_s=10) as stub:
+    async with AsyncExitStack() as stack, AsyncExitStack() as server:
+        service = serving("127.0.0.1:0", [Serving(add_echo, Echo(lambda *_: hold()), NAME)], grace_s=10)
+        bound = await server.enter_async_context(service)
+        stub = Stub(await stack.enter_async_context(dial(bound, timeout_s=10)))
         calling = asyncio.create_task(answers(stub, "unary_unary"))
         await asyncio.wait_for(entered.wait(), 10)
-        asyncio.get_running_loop().call_later(0.05, go_on.set)
-    assert await calling == [b"x"]
+        stopping = asyncio.create_task(server.aclose())
+        with pytest.raises(e.ServiceUnavailable):
+            await write_on(stub.stream_stream(timeout=10))  # it has begun to stop: no new calls
+        go_on.set()
+        assert await calling == [b"x"]
+        await stopping
+
+
+async def test_closing_the_channel_under_a_call_is_service_unavailable_not_a_cancellation() -> None:
+    entered = asyncio.Event()
+
+    async def hold() -> None:
+        entered.set()
+        await asyncio.Event().wait()
+
+    async with echoing(Echo(lambda *_: hold()), grace_s=0) as stub:
+        calling = asyncio.create_task(answers(stub, "unary_unary"))
+        await asyncio.wait_for(entered.wait(), 10)
+    with pytest.raises(e.ServiceUnavailable, match="closed on this side"):
+        await calling
+
+
+async def test_a_call_cancelled_by_its_maker_is_cancelled() -> None:
+    async with echoing(Echo(lambda *_: asyncio.Event().wait()), grace_s=0) as stub:
+        call = stub.unary_unary(b"x")
+        call.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await call
+
+
+@pytest.mark.parametrize("messages", [1, 2, 3, 5, 9, 17, 33])
+async def test_a_refusal_in_the_middle_of_an_upload_is_never_lost(messages: int) -> None:
+    def refuse_late(_message: bytes, _context: Any) -> None:
+        if len(echo.received) % messages == 0:
+            raise e.StoreFull("disk")
+
+    echo = Echo(refuse_late)
+    endless = [bytes(256 * 1024)] * 1000
+    async with echoing(echo) as stub:
+        for _ in range(5):
+            echo.received.clear()
+            with pytest.raises(e.StoreFull):
+                await stub.stream_unary(each(*endless), timeout=10)
+            echo.received.clear()
+            with pytest.raises(e.StoreFull):
+                await all_of(stub.stream_stream(each(*endless), timeout=10))
 
 
 async def test_stopping_cancels_a_call_that_outlasts_its_grace() -> None:

@@ -1,8 +1,8 @@
-"""One thread that owns the only writing connection to a SQLite file, and commits what has gathered in one go.
+"""One thread, one SQLite connection: what has gathered while one transaction was under way shares the next.
 
-A commit costs a sync of the disk, whatever it holds. Operations that arrive while one is under way therefore wait
-together and share the next: each runs in a savepoint of its own, so that one which raises undoes only itself, and all
-of them are answered after the one commit.
+For writing, a commit costs a sync of the disk, whatever it holds: each operation of a group runs in a savepoint of its
+own, so that one which raises undoes only itself, and all are answered after the one commit. For reading, a group shares
+one snapshot and one change of threads, which cost more than the statements.
 """
 
 from __future__ import annotations
@@ -34,41 +34,59 @@ class _Waiting:
     error: Exception | None = None
 
 
-class GroupWriter:
-    """Call `write` from any event loop; `close` once."""
+class Lane:
+    """Call `run` from any event loop; `close` once.
 
-    def __init__(self, engine: Engine, queued_writes: int, group_size: int) -> None:
+    engine: begins its transactions as this lane needs them (see spdb.sqlite)
+    queued: operations that may wait; group_size: operations in one transaction at most
+    savepoints: whether an operation that raises has something to undo
+    """
+
+    def __init__(self, name: str, engine: Engine, *, queued: int, group_size: int, savepoints: bool) -> None:
+        self._name = name
         self._engine = engine
-        self._queued_writes = queued_writes
+        self._queued = queued
         self._group_size = group_size
+        self._savepoints = savepoints
         self._queue: SimpleQueue[_Waiting | None] = SimpleQueue()
+        self._unanswered = 0
         self._closed = False
-        self._thread = threading.Thread(target=self._run, name="spdb-writer", daemon=True)
+        self._thread = threading.Thread(target=self._run, name=f"spdb-{name}", daemon=True)
         self._thread.start()
 
-    async def write(self, op: Callable[[Connection], T]) -> T:
-        """Run `op` in a group and return its result when that is durable. Overloaded when the queue is full."""
+    @property
+    def unanswered(self) -> int:
+        """Operations waiting or running."""
+        return self._unanswered
+
+    async def run(self, op: Callable[[Connection], T]) -> T:
+        """Run `op` in a group; its result when the group has ended. Overloaded when too many wait already."""
         if self._closed or not self._thread.is_alive():
             raise ServiceUnavailable("spdb", "closed")
-        if self._queue.qsize() >= self._queued_writes:
-            raise Overloaded("spdb writes")
+        if self._queue.qsize() >= self._queued:
+            raise Overloaded(f"spdb {self._name} queue")
         answer: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        self._unanswered += 1
         self._queue.put(_Waiting(op, answer))
-        return await answer
+        try:
+            return await answer
+        finally:
+            self._unanswered -= 1
 
     async def close(self) -> None:
-        """Carry out what was submitted, then end the thread."""
+        """Carry out what was submitted, then end the thread and its connection."""
         if not self._closed:
             self._closed = True
             self._queue.put(None)
         await asyncio.to_thread(self._thread.join)
+        self._engine.dispose()
 
     def _run(self) -> None:
         open_for_more = True
         while open_for_more:
             group, open_for_more = self._next_group()
             if group:
-                self._commit(group)
+                self._transact(group)
                 _answer(group)
 
     def _next_group(self) -> tuple[list[_Waiting], bool]:
@@ -86,30 +104,41 @@ class GroupWriter:
                 return group, True
         return group, False
 
-    def _commit(self, group: Sequence[_Waiting]) -> None:
+    def _transact(self, group: Sequence[_Waiting]) -> None:
         """Run all operations and commit. A failure of the transaction itself is every operation's failure."""
         try:
             with self._engine.connect() as connection, connection.begin():
                 driver = cast(sqlite3.Connection, connection.connection.driver_connection)
                 for waiting in group:
-                    _run_one(connection, driver, waiting, alone=len(group) == 1)
+                    if self._savepoints and len(group) > 1:
+                        _run_guarded(connection, driver, waiting)
+                    else:
+                        _run_plain(connection, waiting, undo=self._savepoints)
         except Exception as error:  # noqa: BLE001 (the thread must outlive it; every caller gets it)
             for waiting in group:
                 waiting.error = waiting.error or meaning(error)
 
 
-def _run_one(connection: Connection, driver: sqlite3.Connection, waiting: _Waiting, *, alone: bool) -> None:
-    if not alone:
-        driver.execute("SAVEPOINT op")
+def _run_plain(connection: Connection, waiting: _Waiting, *, undo: bool) -> None:
+    """undo: the operation is alone in its transaction, so roll that back when it raises."""
     try:
         waiting.result = waiting.op(connection)
-    except Exception as error:  # noqa: BLE001 (belongs to one caller, who gets it)
+    except Exception as error:
         waiting.error = meaning(error)
-        if alone or not driver.in_transaction:  # a full disk, say, ends the whole transaction by itself
-            raise waiting.error from error
+        if undo:
+            raise
+
+
+def _run_guarded(connection: Connection, driver: sqlite3.Connection, waiting: _Waiting) -> None:
+    driver.execute("SAVEPOINT op")
+    try:
+        waiting.result = waiting.op(connection)
+    except Exception as error:
+        waiting.error = meaning(error)
+        if not driver.in_transaction:  # a full disk, say, ends the whole transaction by itself
+            raise
         driver.execute("ROLLBACK TO op")
-    if not alone:
-        driver.execute("RELEASE op")
+    driver.execute("RELEASE op")
 
 
 def _answer(group: Sequence[_Waiting]) -> None:

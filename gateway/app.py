@@ -1,0 +1,75 @@
+"""Wire the gateway: the only file of this folder that names concrete parts."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from chain.open import open_chain
+from downloader import client as downloader
+from gateway.access import Access
+from gateway.auth.anonymous import Anonymous
+from gateway.auth.gnfd1 import Gnfd1, KnownAccounts
+from gateway.auth.scheme import Authenticator
+from gateway.auth.sigv4 import SigningKeys, SigV4
+from gateway.auth.unsupported import KnownButUnsupported
+from gateway.buckets import Buckets
+from gateway.chain_view import ChainView
+from gateway.config import GatewayConfig
+from gateway.http import HttpServer, serving_http
+from gateway.http_buckets import BucketOperations
+from gateway.http_objects import ObjectOperations
+from gateway.rpc import Asker, GatewayRpc, served
+from gateway.service import Gateway
+from signer import client as signer
+from sp.runtime.limits import Slots
+from sp.runtime.parts import Parts
+from sp.runtime.rpc import serving
+from tasknode import client as tasknode
+from uploader import client as uploader
+
+
+@dataclass(frozen=True, slots=True)
+class RunningGateway:
+    """http_address: host:port in fact bound"""
+
+    gateway: Gateway
+    buckets: Buckets
+    http_address: str
+
+
+@asynccontextmanager
+async def running(parts: Parts) -> AsyncIterator[RunningGateway]:
+    """Serve until exit. `python -m gateway`, `sp run` and the cluster tests all enter here."""
+    config = parts.file.section("gateway", GatewayConfig)
+    chain, keys = await open_chain(parts), await signer.connect(parts)
+    index = await downloader.connect(parts)
+    access = Access(ChainView(chain), (await keys.keys()).operator)
+    gateway = Gateway(access, await uploader.connect(parts), index, await tasknode.connect(parts), parts.pool)
+    buckets = Buckets(access, index, keys, config.wait_blocks)
+    authenticator = Authenticator(
+        (
+            SigV4(SigningKeys(keys, config.signing_keys_cached), config.region, config.clock_skew_s),
+            Gnfd1(KnownAccounts(chain)),
+            KnownButUnsupported(),
+            Anonymous(),
+        )
+    )
+    http = HttpServer(
+        ObjectOperations(gateway),
+        BucketOperations(buckets, parts.pool, config.region),
+        authenticator,
+        config,
+        parts.clock,
+        parts.random,
+        Slots("requests at once", config.max_requests),
+    )
+    endpoint, tls = parts.common.endpoint.gateway, parts.common.tls
+    rpc = GatewayRpc(gateway, buckets, Asker(authenticator, parts.clock))
+    async with serving(endpoint, [served(rpc)], tls=tls) as address, serving_http(http) as http_address:
+        parts.listens("gateway", address)
+        parts.listens("s3", f"http://{http_address}")
+        started = RunningGateway(gateway, buckets, http_address)
+        parts.publish("gateway", started)
+        yield started

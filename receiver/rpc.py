@@ -1,0 +1,97 @@
+"""The Receiver over gRPC: for other providers. Bulk messages bypass the generated classes (sp.wire.bulk)."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import aclosing
+from typing import Any, Final
+
+import grpc
+
+from proto import receiver_pb2 as pb
+from receiver.client import CHUNK_BYTES, Receipt
+from receiver.frames import ChunkFrame, EndFrame, Frame, Held, OfferFrame, PieceFrame
+from receiver.service import ReceiverService
+from sp.domain.errors import InvalidRequest
+from sp.domain.ids import SegmentIndex
+from sp.runtime.rpc import Serving
+from sp.wire import common as wire
+from sp.wire.bulk import bytes_message, payload_of
+
+SERVICE: Final = "greenfield_sp.receiver.v1.Receiver"
+MAX_MESSAGE_BYTES: Final = CHUNK_BYTES + 16 * 1024
+"""A chunk and its frame; an offer has at most 4 KiB."""
+
+_CHUNK_FIELD: Final = pb.ReplicateFrame.CHUNK_FIELD_NUMBER
+_PIECE_CHUNK_FIELD: Final = pb.PieceFrame.CHUNK_FIELD_NUMBER
+
+
+class ReceiverRpc:
+    def __init__(self, receiver: ReceiverService) -> None:
+        self._receiver = receiver
+
+    async def Replicate(
+        self, request_iterator: AsyncIterator[ChunkFrame | pb.ReplicateFrame], context: Any
+    ) -> AsyncIterator[pb.ReplicateReply]:
+        async with aclosing(self._receiver.replicate(_frames(request_iterator))) as replies:
+            async for reply in replies:
+                yield _reply_pb(reply)
+
+    async def GetPiece(self, request: pb.GetPieceRequest, context: Any) -> AsyncIterator[bytes]:
+        async with aclosing(self._receiver.get_piece(wire.piece_request(request.request), request.signature)) as chunks:
+            async for chunk in chunks:
+                yield chunk
+
+
+def served(receiver: ReceiverService) -> Serving:
+    return Serving(_add, ReceiverRpc(receiver), SERVICE)
+
+
+def _add(servicer: ReceiverRpc, server: grpc.aio.Server) -> None:
+    """As the generated function does, with our own codecs for the two messages that carry payload."""
+    handlers: dict[str, grpc.RpcMethodHandler[Any, Any]] = {
+        "Replicate": grpc.stream_stream_rpc_method_handler(
+            servicer.Replicate,
+            request_deserializer=_parsed,
+            response_serializer=pb.ReplicateReply.SerializeToString,
+        ),
+        "GetPiece": grpc.unary_stream_rpc_method_handler(
+            servicer.GetPiece,
+            request_deserializer=pb.GetPieceRequest.FromString,
+            response_serializer=lambda chunk: bytes_message(_PIECE_CHUNK_FIELD, chunk),
+        ),
+    }
+    server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE, handlers),))
+
+
+def _parsed(message: bytes) -> ChunkFrame | pb.ReplicateFrame:
+    """A chunk's payload stays where it lies."""
+    payload = payload_of(message, _CHUNK_FIELD)
+    return pb.ReplicateFrame.FromString(message) if payload is None else ChunkFrame(payload)
+
+
+async def _frames(messages: AsyncIterator[ChunkFrame | pb.ReplicateFrame]) -> AsyncIterator[Frame]:
+    async for message in messages:
+        yield message if isinstance(message, ChunkFrame) else _frame(message)
+
+
+def _frame(message: pb.ReplicateFrame) -> Frame:
+    kind = message.WhichOneof("frame")
+    if kind is None:
+        raise InvalidRequest("a frame without content")
+    return _FRAMES[kind](getattr(message, kind))
+
+
+_FRAMES: Final[dict[str, Callable[[Any], Frame]]] = {
+    "open": lambda opening: OfferFrame(wire.offer(opening.offer), opening.signature),
+    "piece": lambda header: PieceFrame(SegmentIndex(header.segment), header.size),
+    "chunk": lambda payload: ChunkFrame(payload),
+    "end": lambda end: EndFrame(),
+}
+
+
+def _reply_pb(reply: Held | Receipt) -> pb.ReplicateReply:
+    if isinstance(reply, Receipt):
+        return pb.ReplicateReply(receipt=pb.Receipt(integrity_hash=reply.integrity_hash, signature=reply.signature))
+    pieces = [pb.HeldPiece(segment=segment, checksum=checksum) for segment, checksum in reply.pieces.items()]
+    return pb.ReplicateReply(held=pb.Held(pieces=pieces))

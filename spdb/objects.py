@@ -1,0 +1,134 @@
+"""The objects of this primary: what each name means now."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+from sqlalchemy import Connection, Row, bindparam, case, delete, insert, select
+
+from sp.domain.ids import Address, ObjectId
+from sp.domain.jobs import Listing, ObjectEntry
+from spdb.database import Clock, Database
+from spdb.models.deletions import deletions
+from spdb.models.jobs import jobs
+from spdb.models.objects import objects
+from spdb.statements import listing, moves, names
+from spdb.statements.rows import job_of
+
+
+@dataclass(frozen=True, slots=True)
+class Objects:
+    db: Database
+    clock: Clock
+
+    async def head(self, bucket: str, object_name: str) -> ObjectEntry | None:
+        """What the name means now."""
+        return await self.db.read(lambda c: _head(c, bucket, object_name))
+
+    async def by_object_id(self, object_id: ObjectId) -> ObjectEntry | None:
+        """The content of an object on chain: what its name leads to, else the newest that is still kept."""
+        return await self.db.read(lambda c: _by_object_id(c, object_id))
+
+    async def list(
+        self, bucket: str, prefix: str = "", delimiter: str = "", marker: str = "", limit: int = 1000
+    ) -> Listing:
+        """One page of names, in UTF-8 byte order, that start with `prefix`.
+
+        delimiter: any text; names that hold it behind the prefix are rolled up into one common prefix that ends with it
+        marker: entries and common prefixes up to and including it are left out
+        limit: entries and common prefixes together
+        InvalidRequest for text that is not Unicode.
+        """
+        query = listing.Query(bucket, prefix, delimiter, marker, limit)
+        return await self.db.read(lambda c: listing.page(c, query))
+
+    async def is_empty(self, bucket: str) -> bool:
+        """Whether no name of the bucket means anything."""
+        return await self.db.read(lambda c: _is_empty(c, bucket))
+
+    async def remove(self, bucket: str, object_name: str, account: Address, actor: str, request_id: str) -> bool:
+        """The name means nothing from now on, and a pending Deletion says what remains to be done. False when it meant
+        nothing before."""
+        now = self.clock.now_ms()
+        return await self.db.write(lambda c: _remove(c, bucket, object_name, account, actor, request_id, now))
+
+
+_ENTRY: Final = select(jobs, objects.c.updated_at_ms.label("linked_at_ms"))
+_HEAD: Final = _ENTRY.join(objects, objects.c.job_id == jobs.c.id).where(
+    objects.c.bucket == bindparam("b_bucket"), objects.c.object_name == bindparam("b_name")
+)
+
+
+def _entry(row: Row[Any] | None) -> ObjectEntry | None:
+    return None if row is None else ObjectEntry(job_of(row), row.linked_at_ms)
+
+
+def _head(connection: Connection, bucket: str, object_name: str) -> ObjectEntry | None:
+    if not (names.is_storable(bucket) and names.is_storable(object_name)):
+        return None
+    return _entry(connection.execute(_HEAD, {"b_bucket": bucket, "b_name": object_name}).first())
+
+
+_BY_OBJECT_ID: Final = (
+    select(jobs, jobs.c.stored_at_ms.label("linked_at_ms"))
+    .outerjoin(objects, objects.c.job_id == jobs.c.id)
+    .where(jobs.c.object_id == bindparam("b_object_id"), jobs.c.stored_at_ms.is_not(None), moves.IS_KEPT)
+    .order_by(case((objects.c.job_id.is_(None), 1), else_=0), jobs.c.version.desc(), jobs.c.stored_at_ms.desc())
+    .limit(1)
+)
+
+
+def _by_object_id(connection: Connection, object_id: ObjectId) -> ObjectEntry | None:
+    if not names.is_id(object_id):
+        return None
+    return _entry(connection.execute(_BY_OBJECT_ID, {"b_object_id": object_id}).first())
+
+
+def _is_empty(connection: Connection, bucket: str) -> bool:
+    if not names.is_storable(bucket):
+        return True
+    return connection.execute(select(objects.c.job_id).where(objects.c.bucket == bucket).limit(1)).first() is None
+
+
+def _remove(
+    connection: Connection,
+    bucket: str,
+    object_name: str,
+    account: Address,
+    actor: str,
+    request_id: str,
+    now_ms: int,
+) -> bool:
+    if not (names.is_storable(bucket) and names.is_storable(object_name)):
+        return False
+    removed = connection.execute(
+        delete(objects)
+        .where(objects.c.bucket == bucket, objects.c.object_name == object_name)
+        .returning(objects.c.job_id)
+    ).first()
+    if removed is None:
+        return False
+    job = connection.execute(
+        select(jobs.c.id, jobs.c.stored_at_ms, jobs.c.object_id, jobs.c.version).where(jobs.c.id == removed.job_id)
+    ).one()
+    connection.execute(
+        insert(deletions).values(
+            bucket=bucket,
+            object_name=object_name,
+            account=account,
+            job_id=job.id,
+            stored_at_ms=job.stored_at_ms,
+            object_id=job.object_id,
+            version=job.version,
+            requested_at_ms=now_ms,
+            request_id=names.clean(request_id),
+            attempts=0,
+            next_attempt_at_ms=now_ms,
+            error="",
+        )
+    )
+    moves.add_note(
+        connection, job.id, "deletion asked", now_ms, reason=f"request {request_id}", provider="", actor=actor
+    )
+    return True

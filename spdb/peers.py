@@ -1,0 +1,80 @@
+"""What this provider remembers of the others: how they did, and until when not to ask them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, Row, select
+from sqlalchemy.dialects import postgresql, sqlite
+
+from sp.domain.ids import Address
+from sp.domain.jobs import PeerRecord
+from spdb.database import Clock, Database
+from spdb.models.peers import peers
+from spdb.statements import names
+
+
+@dataclass(frozen=True, slots=True)
+class Peers:
+    db: Database
+    clock: Clock
+
+    async def all(self) -> list[PeerRecord]:
+        """Everyone there is a record of, by address."""
+        return await self.db.read(
+            lambda c: [_peer_of(row) for row in c.execute(select(peers).order_by(peers.c.provider))]
+        )
+
+    async def record_success(self, provider: Address) -> None:
+        """It did its part: no failures, not frozen."""
+        now = self.clock.now_ms()
+        values = {"failures": 0, "frozen_until_ms": 0, "last_success_ms": now}
+        await self.db.write(lambda c: _upsert(c, provider, now, values, {}))
+
+    async def record_failure(self, provider: Address, error: str, frozen_until_ms: int) -> None:
+        """One failure more; not to be asked before that time (unix ms)."""
+        now = self.clock.now_ms()
+        values = {"frozen_until_ms": frozen_until_ms, "last_error": names.clean(error)}
+        await self.db.write(lambda c: _upsert(c, provider, now, values, {"failures": 1}))
+
+    async def count_approval(self, provider: Address, *, given: bool) -> None:
+        """It answered a question for an approval."""
+        now = self.clock.now_ms()
+        counter = "approvals_given" if given else "approvals_refused"
+        await self.db.write(lambda c: _upsert(c, provider, now, {}, {counter: 1}))
+
+
+def _peer_of(row: Row[Any]) -> PeerRecord:
+    return PeerRecord(
+        Address(row.provider),
+        row.failures,
+        row.frozen_until_ms,
+        row.last_error,
+        row.last_success_ms,
+        row.approvals_given,
+        row.approvals_refused,
+        row.updated_at_ms,
+    )
+
+
+_BLANK: dict[str, Any] = {
+    "failures": 0,
+    "frozen_until_ms": 0,
+    "last_error": "",
+    "last_success_ms": 0,
+    "approvals_given": 0,
+    "approvals_refused": 0,
+}
+
+
+def _upsert(
+    connection: Connection, provider: Address, now_ms: int, values: dict[str, Any], counted: dict[str, int]
+) -> None:
+    """Set `values` and add `counted` in the provider's row, made when absent."""
+    dialect: Any = postgresql if connection.dialect.name == "postgresql" else sqlite
+    fresh = {**_BLANK, **values, **counted, "provider": provider, "updated_at_ms": now_ms}
+    changed = {**values, "updated_at_ms": now_ms, **{name: peers.c[name] + n for name, n in counted.items()}}
+    connection.execute(
+        dialect.insert(peers).values(**fresh).on_conflict_do_update(index_elements=[peers.c.provider], set_=changed)
+    )

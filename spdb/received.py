@@ -1,0 +1,244 @@
+"""What a Receiver keeps for other providers: one row per replicate data group, scratch rows while it arrives."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from sqlalchemy import Connection, Row, Select, delete, func, literal_column, select, tuple_, update
+from sqlalchemy.dialects import postgresql, sqlite
+
+from sp.domain.approvals import ObjectRef
+from sp.domain.errors import InvalidRequest
+from sp.domain.ids import Address, Checksum, ObjectId, RedundancyIndex, SegmentIndex
+from sp.domain.jobs import ReceivedGroup, ReceivedPiece, ReceivedState
+from spdb.database import Clock, Database
+from spdb.models.received import received, received_pieces
+from spdb.statements import names
+from spdb.statements.rows import join_checksums, params_of, params_values, split_checksums
+
+GroupKey = tuple[ObjectId, int, RedundancyIndex]
+"""Object id, version, column."""
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    db: Database
+    clock: Clock
+
+    async def open(
+        self, subject: ObjectRef, index: RedundancyIndex, asker: Address
+    ) -> tuple[ReceivedGroup, list[ReceivedPiece]]:
+        """The group, made when absent, and the pieces of it that have arrived (none any more once it is signed).
+        InvalidRequest when it was opened by another asker, or for another content of that object and version."""
+        now = self.clock.now_ms()
+        return await self.db.write(lambda c: _open(c, subject, index, asker, now))
+
+    async def add_pieces(
+        self, object_id: ObjectId, version: int, index: RedundancyIndex, pieces: Sequence[ReceivedPiece]
+    ) -> None:
+        """These pieces are durable. InvalidRequest unless the group is RECEIVING."""
+        now = self.clock.now_ms()
+        await self.db.write(lambda c: _add_pieces(c, (object_id, version, index), pieces, now))
+
+    async def sign(
+        self,
+        object_id: ObjectId,
+        version: int,
+        index: RedundancyIndex,
+        integrity_hash: Checksum,
+        piece_checksums: Sequence[Checksum],
+    ) -> ReceivedGroup:
+        """SIGNED: all pieces are durable. The same again is success; InvalidRequest when there is no such group or it
+        was signed for another integrity hash."""
+        now = self.clock.now_ms()
+        key = (object_id, version, index)
+        return await self.db.write(lambda c: _sign(c, key, integrity_hash, piece_checksums, now))
+
+    async def get(self, object_id: ObjectId, version: int, index: RedundancyIndex | None = None) -> list[ReceivedGroup]:
+        """The groups of an object's version that are here, by column; index: only that one."""
+        return await self.db.read(lambda c: _get(c, object_id, version, index))
+
+    async def mark_sealed(self, object_id: ObjectId, version: int, index: RedundancyIndex) -> None:
+        """The chain has named us. Nothing unless it is SIGNED."""
+        now = self.clock.now_ms()
+        await self.db.write(lambda c: _mark_sealed(c, (object_id, version, index), now))
+
+    async def unsealed(self, updated_before_ms: int, limit: int) -> list[ReceivedGroup]:
+        """Groups without a seal that nothing has happened to since, the longest first."""
+        return await self.db.read(lambda c: _unsealed(c, updated_before_ms, limit))
+
+    async def touch(self, object_id: ObjectId, version: int, index: RedundancyIndex) -> None:
+        """It was looked at: `unsealed` shows it last."""
+        now = self.clock.now_ms()
+        key = (object_id, version, index)
+        await self.db.write(lambda c: c.execute(update(received).where(_is(key)).values(updated_at_ms=now)) and None)
+
+    async def forget(self, object_id: ObjectId, version: int, index: RedundancyIndex) -> None:
+        """No row of it is left. Nothing when there was none."""
+        await self.db.write(lambda c: _forget(c, (object_id, version, index)))
+
+    async def list(self, limit: int, after: GroupKey | None = None) -> list[ReceivedGroup]:
+        """One page in the order of their keys, behind `after`."""
+        return await self.db.read(lambda c: _list(c, limit, after))
+
+    async def count(self) -> int:
+        """Groups in any state."""
+        return await self.db.read(lambda c: c.execute(select(func.count()).select_from(received)).scalar_one())
+
+
+_KEY: Final = (received.c.object_id, received.c.version, received.c.redundancy_index)
+_PIECE_KEY: Final = (received_pieces.c.object_id, received_pieces.c.version, received_pieces.c.redundancy_index)
+
+
+def _is(key: GroupKey, columns: Sequence[Any] = _KEY) -> Any:
+    object_id, version, index = columns
+    return (object_id == key[0]) & (version == key[1]) & (index == int(key[2]))
+
+
+def _key_values(key: GroupKey) -> dict[str, int]:
+    return {"object_id": key[0], "version": key[1], "redundancy_index": int(key[2])}
+
+
+def _insert(connection: Connection, table: Any) -> Any:
+    dialect: Any = postgresql if connection.dialect.name == "postgresql" else sqlite
+    return dialect.insert(table)
+
+
+def _group_of(row: Row[Any]) -> ReceivedGroup:
+    subject = ObjectRef(
+        ObjectId(row.object_id), row.version, row.bucket, row.object_name, row.payload_size, params_of(row)
+    )
+    return ReceivedGroup(
+        subject,
+        RedundancyIndex(row.redundancy_index),
+        Address(row.asker),
+        ReceivedState(row.state),
+        None if row.integrity_hash is None else Checksum(row.integrity_hash),
+        split_checksums(row.piece_checksums),
+        row.received_at_ms,
+        row.updated_at_ms,
+    )
+
+
+def _locked(connection: Connection, key: GroupKey) -> ReceivedGroup:
+    row = connection.execute(select(received).where(_is(key)).with_for_update(key_share=True)).first()
+    if row is None:
+        raise InvalidRequest("no such replicate data group was opened")
+    return _group_of(row)
+
+
+def _open(
+    connection: Connection, subject: ObjectRef, index: RedundancyIndex, asker: Address, now_ms: int
+) -> tuple[ReceivedGroup, list[ReceivedPiece]]:
+    names.check_names(subject.bucket, subject.object_name)
+    if not (names.is_id(subject.object_id) and names.is_id(subject.version)):
+        raise InvalidRequest("object id or version out of range")
+    key = (subject.object_id, subject.version, index)
+    fresh = {
+        **_key_values(key),
+        **params_values(subject.params),
+        "bucket": subject.bucket,
+        "object_name": subject.object_name,
+        "payload_size": subject.payload_size,
+        "asker": asker,
+        "state": int(ReceivedState.RECEIVING),
+        "integrity_hash": None,
+        "piece_checksums": b"",
+        "received_at_ms": now_ms,
+        "updated_at_ms": now_ms,
+    }
+    connection.execute(_insert(connection, received).values(**fresh).on_conflict_do_nothing())
+    group = _locked(connection, key)
+    if group.asker != asker:
+        raise InvalidRequest("another provider has opened this replicate data group")
+    if group.object != subject:
+        raise InvalidRequest("this replicate data group was opened for another content")
+    pieces = connection.execute(select(received_pieces).where(_is(key, _PIECE_KEY)).order_by(received_pieces.c.segment))
+    return group, [ReceivedPiece(SegmentIndex(p.segment), Checksum(p.checksum), p.size) for p in pieces]
+
+
+def _add_pieces(connection: Connection, key: GroupKey, pieces: Sequence[ReceivedPiece], now_ms: int) -> None:
+    if _locked(connection, key).state is not ReceivedState.RECEIVING:
+        raise InvalidRequest("this replicate data group is complete")
+    if pieces:
+        statement = _insert(connection, received_pieces)
+        statement = statement.on_conflict_do_update(
+            index_elements=[*_PIECE_KEY, received_pieces.c.segment],
+            set_={"checksum": statement.excluded.checksum, "size": statement.excluded.size},
+        )
+        rows = [
+            {**_key_values(key), "segment": int(p.segment), "checksum": bytes(p.checksum), "size": p.size}
+            for p in pieces
+        ]
+        connection.execute(statement, rows)
+    connection.execute(update(received).where(_is(key)).values(updated_at_ms=now_ms))
+
+
+def _sign(
+    connection: Connection, key: GroupKey, integrity_hash: Checksum, piece_checksums: Sequence[Checksum], now_ms: int
+) -> ReceivedGroup:
+    group = _locked(connection, key)
+    if group.state is not ReceivedState.RECEIVING:
+        if group.integrity_hash != integrity_hash:
+            raise InvalidRequest("this replicate data group was signed for another integrity hash")
+        return group
+    connection.execute(delete(received_pieces).where(_is(key, _PIECE_KEY)))
+    row = connection.execute(
+        update(received)
+        .where(_is(key))
+        .values(
+            state=int(ReceivedState.SIGNED),
+            integrity_hash=bytes(integrity_hash),
+            piece_checksums=join_checksums(piece_checksums),
+            updated_at_ms=now_ms,
+        )
+        .returning(received)
+    ).one()
+    return _group_of(row)
+
+
+def _get(
+    connection: Connection, object_id: ObjectId, version: int, index: RedundancyIndex | None
+) -> list[ReceivedGroup]:
+    if not (names.is_id(object_id) and names.is_id(version)):
+        return []
+    query = _page(None).where(received.c.object_id == object_id, received.c.version == version)
+    if index is not None:
+        query = query.where(received.c.redundancy_index == int(index))
+    return [_group_of(row) for row in connection.execute(query)]
+
+
+def _mark_sealed(connection: Connection, key: GroupKey, now_ms: int) -> None:
+    connection.execute(
+        update(received)
+        .where(_is(key), received.c.state == int(ReceivedState.SIGNED))
+        .values(state=int(ReceivedState.SEALED), updated_at_ms=now_ms)
+    )
+
+
+def _unsealed(connection: Connection, updated_before_ms: int, limit: int) -> list[ReceivedGroup]:
+    rows = connection.execute(
+        select(received)
+        .where(received.c.state < literal_column("2"), received.c.updated_at_ms < updated_before_ms)
+        .order_by(received.c.updated_at_ms)
+        .limit(limit)
+    )
+    return [_group_of(row) for row in rows]
+
+
+def _forget(connection: Connection, key: GroupKey) -> None:
+    connection.execute(delete(received_pieces).where(_is(key, _PIECE_KEY)))
+    connection.execute(delete(received).where(_is(key)))
+
+
+def _page(limit: int | None) -> Select[Any]:
+    return select(received).order_by(*_KEY).limit(limit)
+
+
+def _list(connection: Connection, limit: int, after: GroupKey | None) -> list[ReceivedGroup]:
+    query = _page(limit)
+    if after is not None:
+        query = query.where(tuple_(*_KEY) > tuple_(after[0], after[1], int(after[2])))
+    return [_group_of(row) for row in connection.execute(query)]

@@ -1,0 +1,63 @@
+"""Garbage: which jobs' pieces may go, which are gone, which rows have been kept long enough."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from sqlalchemy import Connection, delete, exists, literal_column, select, update
+
+from sp.domain.ids import JobId
+from sp.domain.jobs import Job
+from spdb.models.jobs import COLLECTED, TO_COLLECT, history, jobs, secondaries, spares
+from spdb.models.objects import objects
+from spdb.statements import moves
+from spdb.statements.rows import job_of
+
+_IS_NAMED: Final = exists().where(objects.c.job_id == jobs.c.id)
+"""A second proof beside the mark: whatever the name index leads to is not garbage."""
+
+
+def collectable(connection: Connection, limit: int, marked_before_ms: int, now_ms: int) -> list[Job]:
+    """Jobs whose pieces are garbage and that nobody works on, the longest marked first."""
+    rows = connection.execute(
+        select(jobs)
+        .where(
+            jobs.c.collect == literal_column("1"),
+            jobs.c.marked_at_ms <= marked_before_ms,
+            jobs.c.lease_until_ms <= now_ms,
+            ~_IS_NAMED,
+        )
+        .order_by(jobs.c.marked_at_ms)
+        .limit(limit)
+    )
+    return [job_of(row) for row in rows]
+
+
+def collected(connection: Connection, job_id: JobId, actor: str, now_ms: int) -> None:
+    """Its pieces are gone. Nothing when that is known already, or when they are not garbage."""
+    gone = connection.execute(
+        update(jobs)
+        .where(jobs.c.id == job_id, jobs.c.collect == TO_COLLECT)
+        .values(collect=COLLECTED, collected_at_ms=now_ms, row_version=jobs.c.row_version + 1)
+        .returning(jobs.c.id)
+    ).first()
+    if gone is not None:
+        moves.add_note(connection, job_id, "pieces collected", now_ms, reason="", provider="", actor=actor)
+
+
+def purge(connection: Connection, before_ms: int, limit: int) -> int:
+    """Delete jobs whose pieces were gone before that time, with all their rows. How many."""
+    ids: list[int] = [
+        row.id
+        for row in connection.execute(
+            select(jobs.c.id)
+            .where(jobs.c.collect == literal_column("2"), jobs.c.collected_at_ms < before_ms, ~_IS_NAMED)
+            .order_by(jobs.c.collected_at_ms)
+            .limit(limit)
+        )
+    ]
+    if ids:
+        children: tuple[Any, ...] = (history.c.job_id, secondaries.c.job_id, spares.c.job_id)
+        for column in (*children, jobs.c.id):
+            connection.execute(delete(column.table).where(column.in_(ids)))
+    return len(ids)

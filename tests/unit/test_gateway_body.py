@@ -1,0 +1,265 @@
+"""Bodies that are checked while they stream past."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import hashlib
+import threading
+import zlib
+from collections.abc import AsyncIterator
+from contextlib import aclosing
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from gateway.auth.scheme import UNSIGNED, BodyCheck, Identity
+from gateway.body import (
+    CHUNK_BYTES,
+    CONTENT_SHA256,
+    BodyPromise,
+    DeclaredDigest,
+    coalesced,
+    declared_digests,
+    refuse_framed_body,
+    verified,
+)
+from gateway.errors import InvalidArgument, InvalidDigest, MetadataTooLarge, MissingContentLength, NotSupported
+from gateway.puts import put_of
+from gateway.request import RequestHead
+from sp.domain.errors import ObjectTooLarge, PayloadDigestMismatch, PayloadSizeMismatch
+from sp.domain.ids import Checksum
+from sp.domain.ledger import Visibility
+from sp.runtime.pool import CpuPool
+from tests.unit.gateway_world import ALICE
+
+LARGE = bytes(range(256)) * 4096 * 3 + b"tail"
+"""3 MiB and 4 bytes."""
+
+
+async def chunks_of(payload: bytes, size: int = CHUNK_BYTES) -> AsyncIterator[bytes]:
+    for at in range(0, len(payload), size):
+        yield payload[at : at + size]
+
+
+def head(**headers: str) -> RequestHead:
+    return RequestHead("PUT", "/b/k", "", tuple((name.replace("_", "-"), value) for name, value in headers.items()))
+
+
+def b64(raw: bytes) -> str:
+    return base64.b64encode(raw).decode()
+
+
+def headers_for(payload: bytes) -> dict[str, str]:
+    return {
+        "content_md5": b64(hashlib.md5(payload).digest()),
+        "x_amz_checksum_crc32": b64(zlib.crc32(payload).to_bytes(4, "big")),
+        "x_amz_checksum_sha1": b64(hashlib.sha1(payload).digest()),
+        "x_amz_checksum_sha256": b64(hashlib.sha256(payload).digest()),
+    }
+
+
+async def collected(payload: bytes, promise: BodyPromise, size: int = CHUNK_BYTES) -> bytes:
+    async with CpuPool(2) as pool:
+        return b"".join([chunk async for chunk in verified(chunks_of(payload, size), promise, pool)])
+
+
+@pytest.mark.parametrize("payload", [b"", b"hello", LARGE])
+@pytest.mark.parametrize(
+    "name", ["content_md5", "x_amz_checksum_crc32", "x_amz_checksum_sha1", "x_amz_checksum_sha256"]
+)
+async def test_a_body_with_its_digest_passes_and_another_does_not(payload: bytes, name: str) -> None:
+    digests = declared_digests(head(**{name: headers_for(payload)[name]}), UNSIGNED)
+    promise = BodyPromise(digests, len(payload), 1 << 30)
+    assert await collected(payload, promise) == payload
+    wrong = BodyPromise(declared_digests(head(**{name: headers_for(b"other")[name]}), UNSIGNED), None, 1 << 30)
+    with pytest.raises(PayloadDigestMismatch) as refused:
+        await collected(payload, wrong)
+    assert refused.value.algorithm == name.replace("_", "-")
+
+
+@pytest.mark.parametrize("payload", [b"", b"hello", LARGE])
+async def test_the_signed_sha256_is_checked(payload: bytes) -> None:
+    check = BodyCheck(Checksum(hashlib.sha256(payload).digest()))
+    assert await collected(payload, BodyPromise(declared_digests(head(), check), None, 1 << 30)) == payload
+    with pytest.raises(PayloadDigestMismatch) as refused:
+        await collected(payload + b"x", BodyPromise(declared_digests(head(), check), None, 1 << 30))
+    assert refused.value.algorithm == CONTENT_SHA256
+
+
+async def test_one_flipped_bit_anywhere_is_found() -> None:
+    digest = DeclaredDigest(CONTENT_SHA256, hashlib.sha256(LARGE).digest())
+    for at in (0, CHUNK_BYTES - 1, CHUNK_BYTES, len(LARGE) - 1):
+        flipped = bytearray(LARGE)
+        flipped[at] ^= 1
+        with pytest.raises(PayloadDigestMismatch):
+            await collected(bytes(flipped), BodyPromise((digest,), len(LARGE), 1 << 30))
+
+
+@pytest.mark.parametrize(("declared", "payload"), [(6, b"hello"), (4, b"hello"), (1, b""), (CHUNK_BYTES, LARGE)])
+async def test_a_body_of_another_length_is_refused(declared: int, payload: bytes) -> None:
+    with pytest.raises(PayloadSizeMismatch):
+        await collected(payload, BodyPromise((), declared, 1 << 30))
+
+
+async def test_a_body_past_the_limit_is_refused_though_its_length_was_not_declared() -> None:
+    assert await collected(b"hello", BodyPromise((), None, 5)) == b"hello"
+    with pytest.raises(ObjectTooLarge):
+        await collected(b"hello!", BodyPromise((), None, 5))
+
+
+async def test_a_body_that_is_too_long_stops_early() -> None:
+    seen = 0
+
+    async def endless() -> AsyncIterator[bytes]:
+        nonlocal seen
+        while True:
+            seen += 1
+            yield bytes(CHUNK_BYTES)
+
+    async with CpuPool(1) as pool:
+        with pytest.raises(PayloadSizeMismatch):
+            async for _ in verified(endless(), BodyPromise((), 2 * CHUNK_BYTES, 1 << 30), pool):
+                pass
+    assert seen == 3
+
+
+async def test_large_chunks_are_hashed_off_the_loop_and_small_ones_on_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    threads: list[bool] = []
+    update = zlib.crc32
+
+    def watched(chunk: bytes, crc: int) -> int:
+        threads.append(threading.current_thread() is threading.main_thread())
+        return update(chunk, crc)
+
+    monkeypatch.setattr("gateway.body.zlib.crc32", watched)
+    digest = DeclaredDigest("x-amz-checksum-crc32", update(LARGE).to_bytes(4, "big"))
+    await collected(LARGE, BodyPromise((digest,), None, 1 << 30), size=100_000)
+    assert threads == [False, False, False, True]
+
+
+async def test_an_error_of_the_source_comes_out_as_it_is() -> None:
+    async def failing() -> AsyncIterator[bytes]:
+        yield bytes(CHUNK_BYTES)
+        raise ConnectionResetError("gone")
+
+    digest = DeclaredDigest("x-amz-checksum-crc32", b"1234")
+    async with CpuPool(1) as pool:
+        with pytest.raises(ConnectionResetError):
+            async for _ in verified(failing(), BodyPromise((digest,), None, 1 << 30), pool):
+                pass
+
+
+async def test_a_reader_that_stops_leaves_nothing_running() -> None:
+    digest = DeclaredDigest(CONTENT_SHA256, bytes(32))
+    async with CpuPool(1) as pool:
+        async with aclosing(verified(chunks_of(LARGE), BodyPromise((digest,), None, 1 << 30), pool)) as body:
+            await anext(body)
+        assert [task.get_name() for task in asyncio.all_tasks() if "hash" in task.get_name()] == []
+
+
+@settings(deadline=None, max_examples=30)
+@given(st.lists(st.integers(0, CHUNK_BYTES + 70_000), max_size=8))
+def test_chunks_are_regrouped_without_loss(sizes: list[int]) -> None:
+    payload = [bytes([n % 256]) * size for n, size in enumerate(sizes)]
+
+    async def source() -> AsyncIterator[bytes]:
+        for chunk in payload:
+            yield chunk
+
+    async def regrouped() -> list[bytes]:
+        return [chunk async for chunk in coalesced(source())]
+
+    made = asyncio.run(regrouped())
+    assert b"".join(made) == b"".join(payload)
+    assert all(len(chunk) == CHUNK_BYTES for chunk in made[:-1])
+    assert not made or 0 < len(made[-1]) <= CHUNK_BYTES
+
+
+# --- what the head of a put may say
+
+
+@pytest.mark.parametrize("value", ["", "hello", "a" * 24, b64(b"short"), "=" * 24, b64(bytes(17))])
+def test_a_malformed_digest_is_refused_as_such(value: str) -> None:
+    with pytest.raises(InvalidDigest):
+        declared_digests(head(content_md5=value), UNSIGNED)
+
+
+@pytest.mark.parametrize(
+    "name", ["x_amz_checksum_crc32c", "x_amz_checksum_crc64nvme", "x_amz_checksum_md5", "x_amz_trailer"]
+)
+def test_a_checksum_we_cannot_check_is_refused_not_ignored(name: str) -> None:
+    with pytest.raises(NotSupported):
+        declared_digests(head(**{name: "AAAA"}), UNSIGNED)
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"content_encoding": "aws-chunked"},
+        {"content_encoding": "gzip, AWS-Chunked"},
+        {"x_amz_content_sha256": "STREAMING-UNSIGNED-PAYLOAD-TRAILER"},
+        {"x_amz_content_sha256": "STREAMING-AWS4-HMAC-SHA256-PAYLOAD"},
+        {"x_amz_decoded_content_length": "5"},
+    ],
+)
+def test_a_framed_body_is_never_taken_for_a_plain_one(headers: dict[str, str]) -> None:
+    with pytest.raises(NotSupported):
+        refuse_framed_body(head(**headers), UNSIGNED)
+    with pytest.raises(NotSupported):
+        put_of(head(content_length="5", **headers), "b", "k", Identity(ALICE, "any"), "r")
+
+
+def put(**headers: str) -> Any:
+    return put_of(head(**{"content_length": "5", **headers}), "b", "k", Identity(ALICE, "any"), "r")
+
+
+def test_the_headers_that_belong_to_the_object_are_kept() -> None:
+    kept = {
+        "content-type": "text/plain",
+        "cache-control": "no-store",
+        "content-encoding": "gzip",
+        "content-disposition": "inline",
+        "content-language": "de",
+        "expires": "never",
+        "x-amz-meta-mtime": "17",
+        "x-amz-checksum-crc32": "NhCmhg==",
+    }
+    sent = {name.replace("-", "_"): value for name, value in kept.items()}
+    assert put(**sent, user_agent="x", x_amz_date="y").headers == kept
+
+
+@pytest.mark.parametrize(
+    ("headers", "refusal"),
+    [
+        ({"x_amz_copy_source": "/b/other"}, NotSupported),
+        ({"x_amz_server_side_encryption": "AES256"}, NotSupported),
+        ({"x_amz_storage_class": "GLACIER"}, NotSupported),
+        ({"x_amz_acl": "public-read-write"}, NotSupported),
+        ({"x_amz_tagging": "a=b"}, NotSupported),
+        ({"if_none_match": "*"}, NotSupported),
+        ({"x_amz_grant_read": "x"}, NotSupported),
+        ({"x_amz_meta_big": "x" * 2048}, MetadataTooLarge),
+        ({"x_amz_meta_odd": "\udcff"}, InvalidArgument),
+        ({"content_length": "-1"}, MissingContentLength),
+        ({"content_length": ""}, MissingContentLength),
+    ],
+)
+def test_what_a_put_cannot_honour_is_refused(headers: dict[str, str], refusal: type[Exception]) -> None:
+    with pytest.raises(refusal):
+        put(**headers)
+
+
+@pytest.mark.parametrize(
+    ("acl", "visibility"),
+    [("private", Visibility.PRIVATE), ("public-read", Visibility.PUBLIC_READ), ("", Visibility.INHERIT)],
+)
+def test_an_acl_is_a_visibility(acl: str, visibility: Visibility) -> None:
+    assert put(x_amz_acl=acl).visibility is visibility
+
+
+def test_a_chunked_body_has_no_declared_size() -> None:
+    chunked = put_of(head(transfer_encoding="chunked"), "b", "k", Identity(ALICE, "any"), "r")
+    assert (chunked.size, put().size) == (None, 5)
