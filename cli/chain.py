@@ -98,6 +98,7 @@ def genesis(
 async def _status(where: Where) -> dict[str, Any]:
     from dataclasses import asdict
 
+    from chain.config import ChainConfig
     from cli.context import connect_chain, opened
 
     async with opened(where.config_path()) as parts:
@@ -106,7 +107,7 @@ async def _status(where: Where) -> dict[str, Any]:
         providers = await chain.storage_providers()
         return {
             "chain_id": await chain.chain_id(),
-            "address": parts.file.tables["chain"].get("address"),
+            "address": parts.file.section("chain", ChainConfig).address,
             "height": block.height,
             "block_time": instant(block.time_s * 1000),
             "providers": [{**asdict(p), "status": p.status.name} for p in providers.values()],

@@ -37,7 +37,7 @@ class Where:
         """Whether the options say which SP."""
         return self.sp is not None or self.config is not None
 
-    def testnet(self) -> layout.Testnet:
+    def testnet(self) -> layout.Network:
         """NoTestnet."""
         return layout.load(self.dir or DEFAULT_DIR)
 
@@ -76,7 +76,7 @@ async def opened_for_bucket(where: Where, bucket: str) -> AsyncIterator[Parts]:
         yield parts
 
 
-async def gateway_of_bucket(where: Where, bucket: str) -> layout.TestnetSp:
+async def gateway_of_bucket(where: Where, bucket: str) -> layout.NetworkSp:
     """The SP of the test network that serves the bucket, or the one that the options say."""
     testnet = where.testnet()
     if where.sp is not None:
@@ -85,7 +85,7 @@ async def gateway_of_bucket(where: Where, bucket: str) -> layout.TestnetSp:
     return testnet.sp(path.parent.name)
 
 
-async def _primary(testnet: layout.Testnet, any_config: Path, bucket: str) -> Path:
+async def _primary(testnet: layout.Network, any_config: Path, bucket: str) -> Path:
     async with opened(any_config) as parts:
         chain = await connect_chain(parts)
         primary = (await chain.head_bucket(bucket)).primary_sp

@@ -16,7 +16,7 @@ class NoTestnet(SpError):
 
 
 @dataclass(eq=False)
-class TestnetDiffers(SpError):
+class NetworkDiffers(SpError):
     """The test network in this folder was made otherwise; take another folder, or remove this one."""
 
     kind = Kind.CONFLICT

@@ -51,7 +51,9 @@ def init(
 
     from cli.sp_files import ENDPOINTS, SpPlan, hosts_of, make_sp
 
-    endpoints = {service: internal.format(service=service) for service in ENDPOINTS} if internal else {}
+    if internal and "{service}" not in internal:
+        raise typer.BadParameter("--internal needs {service} in its host name: each service has its own address")
+    endpoints = {service: internal.replace("{service}", service) for service in ENDPOINTS} if internal else {}
     plan = SpPlan(
         name=name or dir.resolve().name,
         public_gateway=f"http://{public_host}:{http_port}",

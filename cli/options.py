@@ -13,7 +13,7 @@ Dir = Annotated[
     Path | None,
     typer.Option("--dir", envvar="SP_TESTNET_DIR", help="Folder of the test network.", show_default="./testnet"),
 ]
-TestnetDir = Annotated[Path, typer.Option("--dir", envvar="SP_TESTNET_DIR", help="Folder of the test network.")]
+NetworkDir = Annotated[Path, typer.Option("--dir", envvar="SP_TESTNET_DIR", help="Folder of the test network.")]
 Sp = Annotated[
     str | None, typer.Option("--sp", help="SP of the test network.", show_default="the bucket's primary, or sp0")
 ]

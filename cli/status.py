@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from cli.options import Dir, Json
 from cli.output import print_json, print_table, size
@@ -13,7 +14,10 @@ if TYPE_CHECKING:
     import aiohttp
 
     from chain.client import Chain
-    from cli.testnet.layout import Testnet, TestnetSp
+    from cli.testnet.layout import Network, NetworkSp
+    from sp.runtime.parts import Parts
+
+T = TypeVar("T")
 
 ANSWER_TIMEOUT_S: Final = 5.0
 
@@ -32,20 +36,19 @@ def status(dir: Dir = None, as_json: Json = False) -> None:
 
 @dataclass(frozen=True, slots=True)
 class _Asking:
-    testnet: Testnet
+    testnet: Network
     session: aiohttp.ClientSession
 
 
-async def _all(testnet: Testnet) -> list[dict[str, Any]]:
+async def _all(testnet: Network) -> list[dict[str, Any]]:
     import aiohttp
 
     async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=ANSWER_TIMEOUT_S)) as session:
         asking = _Asking(testnet, session)
-        answers = [asyncio.create_task(_one(asking, sp)) for sp in testnet.sps]
-        return list(await asyncio.gather(*answers))
+        return list(await asyncio.gather(*(_one(asking, sp) for sp in testnet.sps)))
 
 
-async def _one(asking: _Asking, sp: TestnetSp) -> dict[str, Any]:
+async def _one(asking: _Asking, sp: NetworkSp) -> dict[str, Any]:
     """role: its status on chain, and whether it runs as one process. Unanswered questions stay None."""
     from cli.context import connect_chain, opened
     from cli.testnet.supervisor import running_pids
@@ -71,7 +74,7 @@ async def _one(asking: _Asking, sp: TestnetSp) -> dict[str, Any]:
     return record
 
 
-async def _answered(question: Any) -> Any:
+async def _answered(question: Awaitable[T]) -> T | None:
     """None when whoever is asked does not answer: the other columns are worth showing."""
     from sp.domain.errors import Kind, SpError
 
@@ -93,7 +96,7 @@ async def _role(chain: Chain, operator: str) -> str:
     return registered.status.name if registered is not None else "NOT_REGISTERED"
 
 
-async def _jobs(parts: Any) -> dict[str, int]:
+async def _jobs(parts: Parts) -> dict[str, int]:
     from sp.domain.jobs import JobFilter
     from tasknode.client import connect
 
@@ -101,7 +104,7 @@ async def _jobs(parts: Any) -> dict[str, int]:
     return {state.name: count for state, count in sorted(counts.items()) if count}
 
 
-async def _ping(parts: Any, endpoint: str) -> tuple[int, int]:
+async def _ping(parts: Parts, endpoint: str) -> tuple[int, int]:
     from p2p.client import GrpcPeers
     from sp.runtime.channels import Channels
     from sp.runtime.rpc import dial
@@ -114,7 +117,7 @@ async def _ping(parts: Any, endpoint: str) -> tuple[int, int]:
     return answer.height, answer.free_bytes
 
 
-async def _ready(asking: _Asking, sp: TestnetSp) -> bool:
+async def _ready(asking: _Asking, sp: NetworkSp) -> bool:
     """Whether all its processes say so at /readyz."""
     import aiohttp
 

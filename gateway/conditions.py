@@ -10,7 +10,7 @@ from gateway.errors import NotModified, PreconditionFailed
 from gateway.request import RequestHead
 from sp.domain.segments import resolve_range
 
-_RANGE = re.compile(r"bytes=\s*(\d*)\s*-\s*(\d*)\s*")
+_RANGE = re.compile(r"bytes=\s*([0-9]{0,19})\s*-\s*([0-9]{0,19})\s*")
 
 
 def http_date(at_ms: int) -> str:
@@ -63,6 +63,6 @@ def _seconds(date: str) -> float | None:
         return None
     try:
         parsed = parsedate_to_datetime(date)
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
     return (parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)).timestamp()

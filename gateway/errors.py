@@ -109,10 +109,19 @@ class UnsupportedScheme(SpError):
 
 @dataclass(eq=False)
 class MalformedAuthorization(SpError):
-    """The Authorization header cannot be parsed, or is scoped to another day, region or service."""
+    """The Authorization header cannot be parsed, or is scoped to another day or service."""
 
     kind = Kind.INVALID
     reason: str
+
+
+@dataclass(eq=False)
+class WrongRegion(SpError):
+    """The credential is for another region than this provider's."""
+
+    kind = Kind.INVALID
+    region: str
+    expected: str
 
 
 @dataclass(eq=False)

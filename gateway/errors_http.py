@@ -63,6 +63,7 @@ S3: Final[dict[type[SpError], tuple[str, int]]] = {
     gw.NotModified: ("NotModified", 304),
     gw.UnsupportedScheme: ("InvalidRequest", 400),
     gw.MalformedAuthorization: ("AuthorizationHeaderMalformed", 400),
+    gw.WrongRegion: ("AuthorizationHeaderMalformed", 400),
     gw.InvalidAccessKeyId: ("InvalidAccessKeyId", 403),
     gw.RequestTimeTooSkewed: ("RequestTimeTooSkewed", 403),
     gw.ExpiryRefused: ("ExpiredToken", 400),
@@ -87,6 +88,7 @@ GREENFIELD: Final[dict[type[SpError], tuple[int, int]]] = {
     sp.NotForThisSp: (50014, 406),
     sp.Overloaded: (960001, 429),
     sp.StoreFull: (960001, 429),
+    sp.InternalError: (999999, 500),
     sp.NoSuchBucket: (20007, 404),
     sp.NoSuchObject: (50025, 404),
     sp.NoSuchObjectId: (50025, 404),
@@ -161,6 +163,8 @@ def _details(error: SpError) -> list[tuple[str, str]]:
             return [("Bucket", error.bucket), ("Endpoint", error.primary_endpoint)]
         case gw.InvalidAccessKeyId():
             return [("AWSAccessKeyId", error.access_key_id)]
+        case gw.WrongRegion():
+            return [("Region", error.expected)]  # by which SDKs sign again
         case gw.RequestTimeTooSkewed():
             return [("MaxAllowedSkewMilliseconds", str(error.max_skew_s * 1000))]
         case gw.InvalidArgument():
@@ -176,6 +180,8 @@ def _headers(error: SpError) -> dict[str, str]:
     match error:
         case gw.MethodNotAllowed():
             return {"Allow": error.allowed}
+        case gw.WrongRegion():
+            return {"x-amz-bucket-region": error.expected}
         case sp.InvalidRange():
             return {"Content-Range": f"bytes */{error.payload_size}"}
         case gw.NotModified():

@@ -5,12 +5,15 @@ aiohttp's low-level server, without its router: that would normalise paths, and 
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from random import Random
+from typing import Any
 
 from aiohttp import web
+from aiohttp.web_protocol import RequestHandler
 from aiohttp.web_request import BaseRequest
 
 from gateway.auth.scheme import Authenticator
@@ -22,6 +25,7 @@ from gateway.http_call import Call
 from gateway.http_objects import ObjectOperations
 from gateway.request import RequestHead, resolve
 from gateway.routes import Operation, operation_of
+from gateway.s3_xml import CONTENT_TYPE, s3_error
 from sp.domain.errors import InternalError, InvalidRequest, SpError
 from sp.runtime.clock import Clock
 from sp.runtime.ids import new_request_id
@@ -77,14 +81,14 @@ class HttpServer:
     async def handle(self, request: BaseRequest) -> web.StreamResponse:
         """Answer one request. Whatever goes wrong has an answer; an unexpected exception is logged with its trace."""
         body = RequestBody(request, self.config.body_progress_s, self.config.body_progress_bytes)
-        call = Call(request, new_request_id(self.random), body, self.config.write_timeout_s)
+        call = Call(request, new_request_id(self.random), body, self.config.region, self.config.write_timeout_s)
         began_s = self.clock.monotonic_s()
         with bound(request_id=call.request_id), ACTIVE.track_inprogress():
             status = CLIENT_GONE
             try:
                 response = await self._answer(call)
                 await self._finish(call, response)
-                status = response.status
+                status = CLIENT_GONE if call.cut else response.status
             finally:
                 self._record(call, status, self.clock.monotonic_s() - began_s)
         return response
@@ -96,7 +100,7 @@ class HttpServer:
             "request",
             operation=call.operation,
             method=call.request.method,
-            target=call.request.raw_path[:512],
+            path=call.request.raw_path.partition("?")[0][:512],  # a query may hold a signature
             status=status,
             account=call.identity and call.identity.account,
             received_bytes=call.body.received,
@@ -111,8 +115,6 @@ class HttpServer:
             if isinstance(error, ClientGone):
                 log.info("client gone", reason=error.reason)
             return call.refusal(error)
-        except ConnectionError:
-            raise  # the client is gone in the middle of our answer
         except Exception:
             log.exception("request failed", operation=call.operation)
             return call.refusal(InternalError(call.request_id))
@@ -147,11 +149,39 @@ class HttpServer:
             response.force_close()
 
 
+class _Protocol(RequestHandler):
+    """aiohttp's, but for what is no HTTP at all: that is the sender's mistake, not ours to log with a trace."""
+
+    __slots__ = ()
+
+    def handle_error(
+        self, request: BaseRequest, status: int = 500, exc: BaseException | None = None, message: str | None = None
+    ) -> web.StreamResponse:
+        if status != 400 or request.writer.output_size:
+            return super().handle_error(request, status, exc, message)
+        log.info("malformed request", remote=request.remote, error=type(exc).__name__)
+        document = s3_error("BadRequest", "An error occurred when parsing the HTTP request.", "", "", ())
+        response = web.Response(status=400, body=document, headers={"Content-Type": CONTENT_TYPE})
+        response.force_close()
+        return response
+
+
+class _Server(web.Server):
+    """aiohttp's, with our protocol class."""
+
+    def __init__(self, handler: Callable[[BaseRequest], Awaitable[web.StreamResponse]], **settings: Any) -> None:
+        super().__init__(handler)
+        self._settings = settings
+
+    def __call__(self) -> RequestHandler:
+        return _Protocol(self, loop=asyncio.get_running_loop(), **self._settings)
+
+
 @asynccontextmanager
 async def serving_http(server: HttpServer) -> AsyncIterator[str]:
     """Listen at the configured address; yields the one that was bound, `host:port`."""
     config = server.config
-    low_level = web.Server(
+    low_level = _Server(
         server.handle,
         access_log=None,
         auto_decompress=False,  # a gzipped object is stored and returned as it is

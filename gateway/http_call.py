@@ -29,16 +29,21 @@ BYTES = counter("sp_gateway_body_bytes_total", "Body bytes of S3 and Greenfield 
 
 @dataclass(slots=True)
 class Call:
-    """What is known of the request so far. identity: once it is authenticated"""
+    """What is known of the request so far.
+
+    identity: once it is authenticated; cut: the connection was broken off in the middle of our answer
+    """
 
     request: BaseRequest
     request_id: str
     body: RequestBody
+    region: str
     write_timeout_s: float
     operation: str = "Unknown"
     head: RequestHead | None = None
     target: Target = field(default_factory=lambda: Target(None, None))
     identity: Identity | None = None
+    cut: bool = False
 
     def headers(self, more: Mapping[str, str]) -> dict[str, str]:
         """Of every response."""
@@ -57,6 +62,8 @@ class Call:
         headers = {"Content-Type": CONTENT_TYPE, **answer.headers}
         if greenfield:
             headers["X-Gnfd-Request-ID"] = self.request_id
+        if isinstance(error, NotForThisSp):
+            headers["x-amz-bucket-region"] = self.region  # without it botocore asks for it again and again
         if isinstance(error, NotForThisSp) and error.primary_endpoint:
             headers["Location"] = error.primary_endpoint.rstrip("/") + self._path_style_target(error.bucket)
         if self.request.method == "HEAD" or answer.status == 304:
@@ -80,8 +87,8 @@ class Call:
     async def send(self, response: web.StreamResponse, chunks: AsyncIterator[bytes | memoryview]) -> web.StreamResponse:
         """Stream a response whose Content-Length is set.
 
-        An error before the first chunk comes out as it is: nothing was sent. After that the connection is cut, so that
-        the client sees a short body, never a wrong one; ConnectionResetError.
+        An error before the first chunk comes out as it is: nothing was sent. After that the connection is cut (`cut` is
+        set), so that the client sees a short body, never a wrong one.
         """
         assert response.content_length is not None
         async with closed_after(chunks):
@@ -101,14 +108,13 @@ class Call:
                 assert left == 0, "fewer bytes than asked for"
                 async with asyncio.timeout(self.write_timeout_s):
                     await response.write_eof()
-            except ConnectionError:
-                raise
-            except Exception as error:
+            except Exception as error:  # noqa: BLE001 - whatever it is, it can only be logged: the answer has begun
                 log.warning("response cut off", operation=self.operation, error=repr(error))
-                self._cut()
-                raise ConnectionResetError("response cut off") from error
+                self._cut(response)
         return response
 
-    def _cut(self) -> None:
+    def _cut(self, response: web.StreamResponse) -> None:
+        self.cut = True
+        response.force_close()
         if self.request.transport is not None:
             self.request.transport.abort()

@@ -124,6 +124,9 @@ class ListQuery:
 def list_query(head: RequestHead, version: int) -> ListQuery:
     """InvalidArgument for a parameter that S3 refuses."""
     given = head.parameters()
+    for name in ("prefix", "delimiter", "marker", "start-after"):
+        if "\0" in given.get(name, ""):
+            raise InvalidArgument(name, "no object name holds a NUL")
     token, start_after = given.get("continuation-token", ""), given.get("start-after", "")
     encoding = given.get("encoding-type", "")
     if encoding not in ("", "url"):
@@ -196,6 +199,9 @@ def _encoded_token(marker: str) -> str:
 
 def _decoded_token(token: str) -> str:
     try:
-        return base64.b64decode(token, altchars=b"-_", validate=True).decode()
+        marker = base64.b64decode(token, altchars=b"-_", validate=True).decode()
     except ValueError as error:
         raise InvalidArgument("continuation-token", "it is none of ours") from error
+    if not marker or "\0" in marker:
+        raise InvalidArgument("continuation-token", "it is none of ours")
+    return marker

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from chain.client import Chain
 from p2p.client import PeerStatus
@@ -20,6 +19,9 @@ from sp.domain.ids import Address
 from sp.domain.ledger import Bucket, ChainObject
 from sp.runtime.clock import Clock
 from sp.runtime.log import get_logger
+from sp.runtime.metrics import counter
+
+ANSWERS = counter("sp_p2p_answers_total", "Questions of other providers for an approval", ["outcome"])
 
 log = get_logger(__name__)
 
@@ -50,7 +52,6 @@ class Answering:
     seen: SeenNonces
     lifetime_s: int
     version: str
-    counted: Callable[[str], None] = field(default=lambda outcome: None)
 
     async def answer(self, request: ApprovalRequest, signature: bytes) -> tuple[SignedApproval, int]:
         """An approval and the free bytes of this provider. InvalidRequest, UnknownProvider, SignatureError,
@@ -62,11 +63,11 @@ class Answering:
         reason = refusal(request, self.rules, facts)
         if reason:
             log.info("approval refused", object_id=request.object.object_id, asker=request.asker, reason=reason)
-            self.counted("refused")
+            ANSWERS.labels("refused").inc()
             raise ApprovalRefused(me, reason)
         height = (await self.chain.latest_block()).height
         approval = approval_for(request, me, self._now_s(), height, self.lifetime_s)
-        self.counted("given")
+        ANSWERS.labels("given").inc()
         return SignedApproval(approval, await self.signer.sign(approval)), facts.free_bytes
 
     async def status(self) -> PeerStatus:

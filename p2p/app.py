@@ -52,6 +52,8 @@ async def running(parts: Parts) -> AsyncIterator[P2PService]:
 async def _node(parts: Parts, config: P2PConfig, channels: Channels) -> P2PService:
     chain, keys = await open_chain(parts), await signer.connect(parts)
     records = Peers(await shared_database(parts), parts.clock)
+    parts.ready.add("chain", chain.latest_block)
+    parts.ready.add("signer", keys.keys)
     peers = GrpcPeers(channels)
     asking = Asking(chain, keys, peers, records, parts.clock, parts.random, config)
     answering = await _answering(parts, config, chain, keys)

@@ -21,10 +21,13 @@ from sp.domain.jobs import PeerRecord
 from sp.domain.ledger import StorageProvider
 from sp.runtime.clock import Clock
 from sp.runtime.log import get_logger
+from sp.runtime.metrics import counter
 from spdb.peers import Peers
 
 _REASON_CHARS = 200
 _REFUSALS_CHARS = 2000
+
+ASKED = counter("sp_p2p_asked_total", "Answers of other providers to our questions for an approval", ["outcome"])
 
 log = get_logger(__name__)
 
@@ -172,6 +175,7 @@ class _Round:
             self._check(provider, answer)
         except ApprovalRefused as refusal:
             self.refused[operator] = refusal.reason[:_REASON_CHARS]
+            ASKED.labels("refused").inc()
             await _recorded(records.count_approval(operator, given=False))
         except TimeoutError:
             await self._blame(operator, DeadlineExceeded(provider.p2p_endpoint, int(timeout_s * 1000)))
@@ -179,6 +183,7 @@ class _Round:
             await self._blame(operator, error)
         else:
             self.accepted.append(answer)
+            ASKED.labels("accepted").inc()
             await _recorded(records.count_approval(operator, given=True))
 
     def _check(self, provider: StorageProvider, answer: Accepted) -> None:
@@ -192,6 +197,7 @@ class _Round:
             raise SignatureError("not signed by the approver's approval key")
 
     async def _blame(self, provider: Address, error: SpError) -> None:
+        ASKED.labels(type(error).__name__).inc()
         self.refused[provider] = f"{type(error).__name__}: {error}"[:_REASON_CHARS]
         await _recorded(self.asking.failed(provider, str(error)))
 

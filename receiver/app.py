@@ -42,11 +42,15 @@ async def running(parts: Parts) -> AsyncIterator[ReceiverService]:
 
 
 async def _receiver(parts: Parts, config: ReceiverConfig, chain: Chain, records: Received) -> ReceiverService:
+    store, keys = await shared_piece_store(parts), await signer.connect(parts)
+    parts.ready.add("chain", chain.latest_block)
+    parts.ready.add("signer", keys.keys)
+    parts.ready.add("piece store", store.free_bytes)
     return ReceiverService(
         chain=chain,
-        store=await shared_piece_store(parts),
+        store=store,
         records=records,
-        signer=await signer.connect(parts),
+        signer=keys,
         clock=parts.clock,
         pool=parts.pool,
         config=config,

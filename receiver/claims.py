@@ -33,17 +33,19 @@ class Claim:
     @asynccontextmanager
     async def waiting(self, timeout_s: float) -> AsyncIterator[None]:
         """Around a wait for the sender. Overloaded when a later claim wants the group, DeadlineExceeded."""
+        self._check()
         try:
             async with asyncio.timeout(timeout_s) as self._patience:
-                if self._superseded:
-                    self.supersede()
                 yield
         except TimeoutError:
-            if self._superseded:
-                raise Overloaded("a later stream of this group has taken over") from None
+            self._check()
             raise DeadlineExceeded("the sender's next message", int(timeout_s * 1000)) from None
         finally:
             self._patience = None
+
+    def _check(self) -> None:
+        if self._superseded:
+            raise Overloaded("a later stream of this group has taken over")
 
 
 @dataclass(slots=True)

@@ -24,7 +24,7 @@ class ReceiverConfig:
     """
 
     listen: str = "127.0.0.1:0"
-    max_streams: int = 256
+    max_streams: int = 128
     max_streams_per_sp: int = 64
     max_openings: int = 256
     max_reads: int = 16

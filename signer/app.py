@@ -37,5 +37,6 @@ async def _service(parts: Parts, config: SignerConfig) -> SignerService:
     opened = await parts.pool.run(keystore.load, file.path_of(config.keystore), password_file, os.environ)
     accounts = await parts.pool.run(AccountBook, file.path_of(config.accounts), opened.account_key, secrets.token_bytes)
     chain = await open_chain(parts)
+    parts.ready.add("chain", chain.latest_block)
     nonces = Nonces(chain, config.broadcast_tries, config.block_timeout_s)
     return SignerService(opened, accounts, chain, nonces, parts.clock, parts.pool, secrets.token_bytes)

@@ -92,7 +92,8 @@ class SignerClient:
 
     async def keys(self) -> SpKeys:
         if self._keys is None:
-            reply = await self._stub.GetKeys(pb.GetKeysRequest())
+            # Others ask this when they start: a Signer that is still starting too is waited for.
+            reply = await self._stub.GetKeys(pb.GetKeysRequest(), wait_for_ready=True)
             self._keys = SpKeys(
                 parse_address(reply.operator),
                 parse_address(reply.funding),

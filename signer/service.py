@@ -29,10 +29,14 @@ from sp.domain.ids import Address, Signature, TxHash
 from sp.domain.messages import TxMessage
 from sp.runtime.clock import Clock
 from sp.runtime.log import get_logger
+from sp.runtime.metrics import counter
 from sp.runtime.pool import CpuPool
 
 _DATE: Final = re.compile(r"\d{8}")
 _SCOPE_WORD: Final = re.compile(r"[\x21-\x7e]{1,64}")
+
+SIGNED = counter("sp_signer_signatures_total", "Documents signed", ["document"])
+SUBMITTED = counter("sp_signer_transactions_total", "Transactions handed to the chain", ["message"])
 
 log = get_logger(__name__)
 
@@ -56,6 +60,7 @@ class SignerService:
     async def sign(self, document: SignDoc) -> Signature:
         """On the loop: keccak256 and one signature take about 60 us together, less than a trip to a thread."""
         role = role_for(document, self.keystore.addresses.operator)
+        SIGNED.labels(type(document).__name__).inc()
         return Signature(self.keystore.keys[role].sign(keccak256(document.sign_bytes())))
 
     async def submit(self, message: TxMessage) -> TxHash:
@@ -66,6 +71,7 @@ class SignerService:
         async def broadcast(nonce: int) -> TxHash:
             signed, tx_hash = sign_tx(message, key.sign, nonce, chain_id)
             log.info("broadcast", message=type(message).__name__, sender=sender, nonce=nonce, tx_hash=tx_hash)
+            SUBMITTED.labels(type(message).__name__).inc()
             return await self.chain.broadcast(signed)
 
         return await self.nonces.use(sender, broadcast)

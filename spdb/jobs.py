@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from sp.domain.approvals import SignedApproval
 from sp.domain.errors import NoSuchJob
@@ -34,8 +35,14 @@ class Jobs:
         For an object that is on chain already: UploadInProgress while another job is bringing it, ObjectNotCreated
         when one has brought it. InvalidRequest for names no database takes.
         """
-        job_id, now = self.new_job_id(), self.clock.now_ms()
-        return await self.db.write(lambda c: uploads.begin(c, job_id, order, actor, lease_ms, now))
+        now = self.clock.now_ms()
+        while True:  # two processes may draw one id, once in a blue moon: draw again
+            begin = partial(
+                uploads.begin, job_id=self.new_job_id(), order=order, actor=actor, lease_ms=lease_ms, now_ms=now
+            )
+            job = await self.db.write(begin)
+            if job is not None:
+                return job
 
     async def renew_lease(self, job_id: JobId, owner: str, lease_ms: int) -> bool:
         """Keep the lease for `lease_ms` from now. False: it is another's, or the work is over; stop.

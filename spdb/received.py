@@ -240,5 +240,5 @@ def _page(limit: int | None) -> Select[Any]:
 def _list(connection: Connection, limit: int, after: GroupKey | None) -> list[ReceivedGroup]:
     query = _page(limit)
     if after is not None:
-        query = query.where(tuple_(*_KEY) > tuple_(after[0], after[1], int(after[2])))
+        query = query.where(tuple_(*_KEY) > (after[0], after[1], int(after[2])))
     return [_group_of(row) for row in connection.execute(query)]

@@ -25,6 +25,10 @@ WATCH_INTERVAL_S = 0.5
 """How often a watched job is read again when nobody in this process moves it (another service may)."""
 
 
+CONSISTENT_READS = 5
+"""How often a job is read again because it moved between the reading of its row and of its history."""
+
+
 @dataclass(slots=True)
 class JobChanges:
     """Tells watchers in this process that a job moved."""
@@ -72,7 +76,13 @@ class TaskNodeService:
 
     async def get_job(self, job_id: JobId) -> JobDetail:
         job = await self.jobs.get(job_id)
-        return JobDetail(job, tuple(await self.jobs.secondaries(job_id)), tuple(await self.jobs.history(job_id)))
+        for _ in range(CONSISTENT_READS):
+            secondaries, history = await self.jobs.secondaries(job_id), await self.jobs.history(job_id)
+            again = await self.jobs.get(job_id)
+            if again.row_version == job.row_version:
+                break
+            job = again
+        return JobDetail(again, tuple(secondaries), tuple(history))
 
     async def get_job_of(self, bucket: str, object_name: str) -> JobDetail:
         job = await self.jobs.newest_of(bucket, object_name)

@@ -32,7 +32,9 @@ async def running(parts: Parts) -> AsyncIterator[UploaderService]:
     jobs = Jobs(await shared_database(parts), parts.clock, JobIds(parts.clock, parts.random).next)
     slots = Slots("uploads", config.max_uploads)
     uploader = UploaderService(pieces, jobs, await tasknode.connect(parts), parts.clock, config, slots, actor)
-    collector = SegmentCollector(pieces, jobs, parts.clock, config.keep_failed_ms, actor)
+    collector = SegmentCollector(
+        pieces, jobs, parts.clock, config.keep_replaced_ms, config.keep_failed_ms, actor
+    )
     endpoint, tls = parts.common.endpoint.uploader, parts.common.tls
     serve = Serving(add_UploaderServicer_to_server, UploaderRpc(uploader), SERVICE)
     async with (

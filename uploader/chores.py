@@ -22,12 +22,14 @@ BATCH = 100
 class SegmentCollector:
     """Removes segments that one row proves dead: a job's pieces are its own, so its row alone decides.
 
-    Crash-safe: the row stays marked until its segments are gone, and deleting twice is harmless.
+    Crash-safe: the row stays marked until its segments are gone, and deleting twice is harmless. A reader who has begun
+    goes on for `keep_replaced_ms` on content that the name does not mean any more.
     """
 
     pieces: PieceStore
     jobs: Jobs
     clock: Clock
+    keep_replaced_ms: int
     keep_failed_ms: int
     actor: str
 
@@ -36,7 +38,8 @@ class SegmentCollector:
         expired = await self.jobs.expired_uploads(BATCH)
         for job in expired:
             await self.jobs.fail_upload(job.id, "the uploading process vanished", self.actor, only_expired=True)
-        dead = await self.jobs.collectable(BATCH)
+        marked_before_ms = self.clock.now_ms() - self.keep_replaced_ms
+        dead = await self.jobs.collectable(BATCH, marked_before_ms=marked_before_ms)
         for job in dead:
             await self._delete_segments(job)
             await self.jobs.collected(job.id, self.actor)

@@ -171,13 +171,16 @@ class Node:
 
     async def _due(self) -> None:
         """Until it is time for the next block: at once when there is more than fits into one."""
-        if len(self.pool) >= self.config.max_txs_per_block:
-            await self._clock.sleep(self.faults.block_delay_ms / 1000)
-        elif self.config.production is Production.INTERVAL:
-            await self._clock.sleep((self.config.block_interval_ms + self.faults.block_delay_ms) / 1000)
-        else:
-            await self.pool.filled.wait()
-            await self._clock.sleep(self.faults.block_delay_ms / 1000)
+        if len(self.pool) < self.config.max_txs_per_block and self.config.production is Production.INTERVAL:
+            await self._clock.sleep(self.config.block_interval_ms / 1000)
+        await self._clock.sleep(self.faults.block_delay_ms / 1000)
+        await self._unpaused()
+        if self.config.production is Production.WHEN_PENDING:
+            while not len(self.pool):
+                await self.pool.filled.wait()
+                await self._unpaused()
+
+    async def _unpaused(self) -> None:
         while self.faults.pause_blocks:
             self._faults_changed.clear()
             await self._faults_changed.wait()

@@ -157,8 +157,8 @@ class Store:
 def open_store(dir: Path, genesis: Genesis, history_limit: int) -> tuple[Store, State, History]:
     """Open a node's folder, made if missing: the store, and the state and history that its files lead to.
 
-    StoreFailed: another process has it open, it belongs to another chain, or it is damaged elsewhere than at the very
-    end of the log (an append that a crash cut short is removed; nobody was told of its block).
+    StoreFailed: another process has it open, it belongs to another chain, or it is damaged. Not so a last frame of the
+    log that is not whole: that is an append which a crash cut short, and is removed; nobody was told of its block.
     """
     dir.mkdir(parents=True, exist_ok=True)
     store = Store(dir, genesis, _lock=_locked(dir / "lock"))

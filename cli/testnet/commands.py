@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
-from cli.options import DEFAULT_DIR, Json, TestnetDir
+from cli.options import DEFAULT_DIR, Json, NetworkDir
 from cli.output import note, print_json, print_table, say
 from cli.testnet import layout
-from cli.testnet.layout import CHAIN, Testnet
+from cli.testnet.layout import CHAIN, Network
 
 if TYPE_CHECKING:
     from cli.testnet.supervisor import Wanted
@@ -36,7 +36,7 @@ SegmentSize = Annotated[
 
 @app.command()
 def up(
-    dir: TestnetDir = DEFAULT_DIR,
+    dir: NetworkDir = DEFAULT_DIR,
     detach: Detach = False,
     sps: Sps = None,
     split: Split = None,
@@ -48,25 +48,30 @@ def up(
     from cli.testnet.supervisor import Wanted
 
     wanted = Wanted(sps, frozenset(split or ()), block_interval_ms, base_port, max_segment_size)
+    signal.signal(signal.SIGTERM, _interrupt)
     if detach:
         _up(dir, wanted)
-        return
-    signal.signal(signal.SIGTERM, _interrupt)
-    _in_foreground(dir, wanted)
+    else:
+        _in_foreground(dir, wanted)
 
 
 @app.command()
-def down(dir: TestnetDir = DEFAULT_DIR) -> None:
-    """Stop the network. Its data stay."""
-    from cli.testnet.supervisor import stop_processes
+def down(
+    dir: NetworkDir = DEFAULT_DIR,
+    remove: Annotated[bool, typer.Option("--remove", help="Delete the folder and all data in it.")] = False,
+) -> None:
+    """Stop the network. Its data stay, unless --remove says otherwise."""
+    from cli.testnet.supervisor import remove_folders, stop_processes
 
     testnet = layout.load(dir)
     stopped = stop_processes(testnet, testnet.processes)
-    say(f"{len(stopped)} processes stopped")
+    if remove:
+        remove_folders(testnet)
+    say(f"{len(stopped)} processes stopped{', folder removed' if remove else ''}")
 
 
 @app.command()
-def start(name: Name, dir: TestnetDir = DEFAULT_DIR) -> None:
+def start(name: Name, dir: NetworkDir = DEFAULT_DIR) -> None:
     """Start what does not run of the chain, an SP, or one of its services. Returns when it is ready."""
     from cli.testnet.supervisor import start_processes
 
@@ -78,7 +83,7 @@ def start(name: Name, dir: TestnetDir = DEFAULT_DIR) -> None:
 @app.command()
 def stop(
     name: Name,
-    dir: TestnetDir = DEFAULT_DIR,
+    dir: NetworkDir = DEFAULT_DIR,
     kill: Annotated[bool, typer.Option("--kill", help="SIGKILL instead of SIGTERM: no goodbye.")] = False,
 ) -> None:
     """Stop the chain, an SP, or one of its services. Returns when it has ended."""
@@ -90,7 +95,7 @@ def stop(
 
 
 @app.command()
-def status(dir: TestnetDir = DEFAULT_DIR, as_json: Json = False) -> None:
+def status(dir: NetworkDir = DEFAULT_DIR, as_json: Json = False) -> None:
     """Which processes run. `sp status` asks them how they are."""
     from cli.testnet.supervisor import running_pids
 
@@ -106,7 +111,7 @@ def status(dir: TestnetDir = DEFAULT_DIR, as_json: Json = False) -> None:
 
 
 @app.command()
-def info(dir: TestnetDir = DEFAULT_DIR, as_json: Json = False) -> None:
+def info(dir: NetworkDir = DEFAULT_DIR, as_json: Json = False) -> None:
     """Addresses, processes and the ready account, with its secrets."""
     testnet = layout.load(dir)
     if as_json:
@@ -127,7 +132,7 @@ def demo(
     run_demo(dir, size_mib)
 
 
-def info_record(testnet: Testnet) -> dict[str, Any]:
+def info_record(testnet: Network) -> dict[str, Any]:
     from dataclasses import asdict
 
     from cli.testnet.supervisor import running_pids
@@ -150,7 +155,7 @@ def info_record(testnet: Testnet) -> dict[str, Any]:
     return {"dir": str(testnet.dir), "chain": chain, "sps": sps, "account": asdict(testnet.account)}
 
 
-def print_usage(testnet: Testnet) -> None:
+def print_usage(testnet: Network) -> None:
     """How to use the network with any S3 client."""
     account, endpoint = testnet.account, testnet.sps[0].gateway
     print_table(("sp", "gateway", "operator"), ((sp.name, sp.gateway, sp.operator_address) for sp in testnet.sps))

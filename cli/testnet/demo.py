@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import random
-import shutil
 import tempfile
 import time
 from collections.abc import Iterator
@@ -20,11 +19,11 @@ from cli.following import follow, require_sealed
 from cli.jobs import history_line
 from cli.output import note, print_table, say, size
 from cli.records import current, secondary_record
-from cli.testnet.supervisor import Wanted, stop_processes, up
+from cli.testnet.supervisor import Wanted, remove_folders, stop_processes, up
 from cli.transfer import progress_bar
 
 if TYPE_CHECKING:
-    from cli.testnet.layout import Testnet
+    from cli.testnet.layout import Network
     from tasknode.client import JobDetail
 
 BUCKET: Final = "demo"
@@ -54,11 +53,11 @@ class Steps:
 
 
 def run_demo(dir: Path | None, size_mib: int) -> None:
-    """SpError when anything is not as promised. What it started is stopped, a temporary folder removed."""
+    """SpError when anything is not as promised. What it started is stopped; a temporary folder is removed when all
+    went well."""
+    temporary = dir is None
+    dir = dir or Path(tempfile.mkdtemp(prefix="sp-demo-"))
     with contextlib.ExitStack() as stack:
-        if dir is None:
-            dir = Path(tempfile.mkdtemp(prefix="sp-demo-"))
-            stack.callback(shutil.rmtree, dir)
         steps = Steps()
         testnet = _started(dir, steps, stack)
         sent = dir / "demo.bin"
@@ -67,9 +66,12 @@ def run_demo(dir: Path | None, size_mib: int) -> None:
         run(_put(testnet, sent, size_mib * _MIB, steps))
         detail = run(_follow(testnet, steps))
         with steps.step(f"delete the primary's copy of segment {_lost(detail)}"):
-            say(f"   removed {remove_segment(testnet, detail)}")
+            removed = remove_segment(testnet, detail)
+            say(f"   removed {removed}")
         read = dir / "read-back.bin"
         run(_get(testnet, read, steps))
+        if removed.exists():
+            say("   and the primary has repaired its copy")
         with steps.step("compare"):
             compare(digest, read)
         for path in (sent, read):
@@ -77,6 +79,8 @@ def run_demo(dir: Path | None, size_mib: int) -> None:
         with steps.step("stop everything"):
             stop_processes(testnet, testnet.processes)
         steps.report()
+    if temporary:
+        remove_folders(testnet)
     say(f"What was read back is what was put: sha256 {digest}")
 
 
@@ -91,7 +95,7 @@ def write_file(path: Path, size_mib: int) -> str:
     return digest.hexdigest()
 
 
-def remove_segment(testnet: Testnet, detail: JobDetail) -> Path:
+def remove_segment(testnet: Network, detail: JobDetail) -> Path:
     """Delete one segment's file behind the primary's back; which it was."""
     from cli.context import config_file
     from piecestore.config import PieceStoreConfig
@@ -118,7 +122,7 @@ def _lost(detail: JobDetail) -> int:
     return min(_LOST_SEGMENT, len(detail.job.segment_checksums) - 1)
 
 
-def _started(dir: Path, steps: Steps, stack: contextlib.ExitStack) -> Testnet:
+def _started(dir: Path, steps: Steps, stack: contextlib.ExitStack) -> Network:
     with steps.step("start a chain and 8 SPs"):
         testnet = up(dir, Wanted(), note)
     stack.callback(stop_processes, testnet, testnet.processes)
@@ -126,7 +130,7 @@ def _started(dir: Path, steps: Steps, stack: contextlib.ExitStack) -> Testnet:
     return testnet
 
 
-async def _put(testnet: Testnet, path: Path, size_bytes: int, steps: Steps) -> None:
+async def _put(testnet: Network, path: Path, size_bytes: int, steps: Steps) -> None:
     from cli.client_http import Credentials, s3_client
     from cli.errors import RequestRefused
 
@@ -144,7 +148,7 @@ async def _put(testnet: Testnet, path: Path, size_bytes: int, steps: Steps) -> N
     say(f"   200, ETag {etag}: durable on the primary")
 
 
-async def _follow(testnet: Testnet, steps: Steps) -> JobDetail:
+async def _follow(testnet: Network, steps: Steps) -> JobDetail:
     with steps.step("follow its job until the chain has sealed it"):
         async with job_found(Where(testnet.dir, testnet.sps[0].name), f"{BUCKET}/{KEY}") as (_, tasknode, detail):
             async for latest, rows in follow(tasknode, detail.job.id):
@@ -156,7 +160,7 @@ async def _follow(testnet: Testnet, steps: Steps) -> JobDetail:
     return detail
 
 
-async def _print_columns(testnet: Testnet, detail: JobDetail) -> None:
+async def _print_columns(testnet: Network, detail: JobDetail) -> None:
     async with opened_for_bucket(Where(testnet.dir), BUCKET) as parts:
         providers = await (await connect_chain(parts)).storage_providers()
     rows = [secondary_record(secondary, providers) for secondary in current(detail.secondaries)]
@@ -165,7 +169,7 @@ async def _print_columns(testnet: Testnet, detail: JobDetail) -> None:
     )
 
 
-async def _get(testnet: Testnet, path: Path, steps: Steps) -> None:
+async def _get(testnet: Network, path: Path, steps: Steps) -> None:
     from cli.client_http import Credentials, s3_client, save
 
     account = testnet.account

@@ -43,7 +43,7 @@ class Account:
 
 
 @dataclass(frozen=True, slots=True)
-class TestnetSp:
+class NetworkSp:
     """gateway: base URL; p2p, receiver: host:port; split: one process per service"""
 
     name: str
@@ -59,7 +59,7 @@ class TestnetSp:
 
 
 @dataclass(frozen=True, slots=True)
-class Testnet:
+class Network:
     """dir: absolute; sockets: the folder that has a folder of unix sockets for each SP, "" when each is in its SP's
     own; chain_address: host:port; max_segment_size: bytes"""
 
@@ -69,20 +69,20 @@ class Testnet:
     block_interval_ms: int
     max_segment_size: int
     account: Account
-    sps: tuple[TestnetSp, ...]
+    sps: tuple[NetworkSp, ...]
 
     @property
     def processes(self) -> tuple[str, ...]:
         return (CHAIN, *(name for sp in self.sps for name in sp.processes))
 
-    def sp(self, name: str) -> TestnetSp:
+    def sp(self, name: str) -> NetworkSp:
         """NoSuchProcess."""
         for sp in self.sps:
             if sp.name == name:
                 return sp
         raise NoSuchProcess(name, ", ".join(sp.name for sp in self.sps))
 
-    def sp_of_operator(self, operator: str) -> TestnetSp | None:
+    def sp_of_operator(self, operator: str) -> NetworkSp | None:
         return next((sp for sp in self.sps if sp.operator_address == operator), None)
 
     def processes_of(self, name: str) -> tuple[str, ...]:
@@ -104,13 +104,13 @@ class Testnet:
     def log_path(self, process: str) -> Path:
         return self.dir / "log" / f"{process}.log"
 
-    def with_split(self, names: frozenset[str]) -> Testnet:
+    def with_split(self, names: frozenset[str]) -> Network:
         for name in names:
             self.sp(name)
         return replace(self, sps=tuple(replace(sp, split=sp.split or sp.name in names) for sp in self.sps))
 
 
-def save(testnet: Testnet) -> None:
+def save(testnet: Network) -> None:
     from signer.files import write_whole
 
     document = {"version": _VERSION, **asdict(testnet)}
@@ -122,7 +122,7 @@ def exists(dir: Path) -> bool:
     return (dir / _FILE).exists()
 
 
-def load(dir: Path) -> Testnet:
+def load(dir: Path) -> Network:
     """NoTestnet; ConfigError for a file that is none."""
     path = dir / _FILE
     try:
@@ -130,8 +130,8 @@ def load(dir: Path) -> Testnet:
         if document.pop("version") != _VERSION:
             raise ValueError("made by another version")
         document["account"] = _record(Account, document["account"])
-        document["sps"] = tuple(_record(TestnetSp, sp) for sp in document["sps"])
-        return _record(Testnet, {**document, "dir": dir.absolute()})
+        document["sps"] = tuple(_record(NetworkSp, sp) for sp in document["sps"])
+        return _record(Network, {**document, "dir": dir.absolute()})
     except (FileNotFoundError, NotADirectoryError) as error:
         raise NoTestnet(str(dir)) from error
     except (ValueError, KeyError, TypeError) as error:

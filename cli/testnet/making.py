@@ -6,7 +6,7 @@ import secrets
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final
 from chain.dev.genesis import Genesis
 from cli.sp_files import ENDPOINTS, SpPlan, add_account, make_sp, toml_text
 from cli.testnet import layout
-from cli.testnet.layout import CHAIN, Account, Testnet, TestnetSp
+from cli.testnet.layout import CHAIN, Account, Network, NetworkSp
 from cli.testnet.ports import HOST, claimed_ports
 from signer.accounts import AccountBook
 from signer.client import CustodialAccount
@@ -52,7 +52,7 @@ class _Addresses:
 
 
 @contextmanager
-def making(dir: Path, wanted: Wanted) -> Iterator[Testnet]:
+def making(dir: Path, wanted: Wanted) -> Iterator[Network]:
     """Write the folder of a new network; its ports stay claimed until exit. InvalidRequest, NoFreePorts.
 
     testnet.json comes last: a folder without it was left half-made, and is made anew."""
@@ -64,12 +64,12 @@ def making(dir: Path, wanted: Wanted) -> Iterator[Testnet]:
     with claimed_ports(1 + count * _PORTS_OF_AN_SP, wanted.base_port) as ports:
         sockets = _socket_folder(dir)
         addresses = [_addresses(f"sp{i}", ports[1 + i * _PORTS_OF_AN_SP :], sockets) for i in range(count)]
-        testnet = _written(dir, wanted, f"{HOST}:{ports[0]}", str(sockets or ""), addresses)
+        testnet = _written(dir, wanted, f"{HOST}:{ports[0]}", sockets, addresses)
         layout.save(testnet)
         yield testnet
 
 
-def _written(dir: Path, wanted: Wanted, chain_address: str, sockets: str, addresses: Sequence[_Addresses]) -> Testnet:
+def _written(dir: Path, wanted: Wanted, chain_address: str, sockets: str, addresses: Sequence[_Addresses]) -> Network:
     account = _new_account()
     providers = [_make_one(dir, chain_address, each, account) for each in addresses]
     max_segment_size = wanted.max_segment_size or StorageParams().max_segment_size
@@ -79,19 +79,33 @@ def _written(dir: Path, wanted: Wanted, chain_address: str, sockets: str, addres
         params=StorageParams(max_segment_size=max_segment_size),
         providers=tuple(providers),
     )
-    write_chain(dir / CHAIN, genesis, chain_address, block_interval_ms)
+    endpoints = _socket_addresses(CHAIN, sockets)
+    write_chain(dir / CHAIN, genesis, chain_address, block_interval_ms, faults=True, endpoints=endpoints)
     sps = tuple(
-        TestnetSp(a.name, f"http://{a.gateway}", a.p2p, a.receiver, provider.operator)
+        NetworkSp(a.name, f"http://{a.gateway}", a.p2p, a.receiver, provider.operator)
         for a, provider in zip(addresses, providers, strict=True)
     )
-    return Testnet(dir, sockets, chain_address, block_interval_ms, max_segment_size, account, sps)
+    testnet = Network(dir, sockets, chain_address, block_interval_ms, max_segment_size, account, sps)
+    return testnet.with_split(wanted.split)
 
 
-def write_chain(dir: Path, genesis: Genesis, listen: str, block_interval_ms: int) -> None:
-    """The folder of a development chain."""
+def write_chain(
+    dir: Path,
+    genesis: Genesis,
+    listen: str,
+    block_interval_ms: int,
+    *,
+    faults: bool = False,
+    endpoints: Mapping[str, str] | None = None,
+) -> None:
+    """The folder of a development chain.
+
+    faults: tests may ask it to misbehave
+    endpoints: it serves none of them, but every process checks that their paths are short enough
+    """
     write_whole(dir / "genesis.json", genesis.to_json().encode(), replace=True)
-    node = {"listen": listen, "dir": "data", "block_interval_ms": block_interval_ms, "faults": True}
-    write_whole(dir / "chain.toml", toml_text({"chain_node": node}).encode(), replace=True)
+    node = {"listen": listen, "dir": "data", "block_interval_ms": block_interval_ms, "faults": faults}
+    write_whole(dir / "chain.toml", toml_text({"chain_node": node, "endpoint": endpoints or {}}).encode(), replace=True)
 
 
 def _make_one(dir: Path, chain_address: str, addresses: _Addresses, account: Account) -> StorageProvider:
@@ -122,18 +136,22 @@ def _new_account() -> Account:
     return Account(ACCOUNT_NAME, key.address, key.reveal_hex(), access_key_id, secret, REGION)
 
 
-def _addresses(name: str, ports: Sequence[int], sockets: Path | None) -> _Addresses:
+def _addresses(name: str, ports: Sequence[int], sockets: str) -> _Addresses:
     gateway, p2p, receiver = (f"{HOST}:{port}" for port in ports[:_PORTS_OF_AN_SP])
+    return _Addresses(name, gateway, p2p, receiver, _socket_addresses(name, sockets))
+
+
+def _socket_addresses(name: str, sockets: str) -> dict[str, str]:
     folder = f"{sockets}/{name}" if sockets else "run"
-    return _Addresses(name, gateway, p2p, receiver, {s: f"unix:{folder}/{s}.sock" for s in ENDPOINTS})
+    return {service: f"unix:{folder}/{service}.sock" for service in ENDPOINTS}
 
 
-def _socket_folder(dir: Path) -> Path | None:
-    """Somewhere short for unix sockets; None when the SPs' own folders are short enough."""
+def _socket_folder(dir: Path) -> str:
+    """Somewhere short for unix sockets; "" when the SPs' own folders are short enough."""
     longest = dir / "sp999" / "run" / "downloader.sock"
     if len(str(longest).encode()) <= SOCKET_PATH_MAX_BYTES:
-        return None
-    return Path(tempfile.mkdtemp(prefix="sp-", dir="/tmp"))
+        return ""
+    return tempfile.mkdtemp(prefix="sp-", dir="/tmp")
 
 
 def _remove_half_made(dir: Path) -> None:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from cli.errors import TestnetDiffers
+from cli.errors import NetworkDiffers
 from cli.testnet import layout
-from cli.testnet.layout import CHAIN, Testnet
+from cli.testnet.layout import CHAIN, Network
 from cli.testnet.processes import Launch, ProcessBook, ProcessId, Started, python, start, stop, wait_ready
 
 START_TIMEOUT_S: Final = 60.0
@@ -38,16 +39,16 @@ class Wanted:
     max_segment_size: int | None = None
 
 
-def up(dir: Path, wanted: Wanted, report: Report) -> Testnet:
+def up(dir: Path, wanted: Wanted, report: Report) -> Network:
     """Make the network unless it is there, and start whatever of it does not run. If one process fails, those started
-    here are stopped again. TestnetDiffers, NoFreePorts, ProcessFailed."""
+    here are stopped again. NetworkDiffers, NoFreePorts, ProcessFailed."""
     with _testnet(dir.absolute(), wanted) as testnet:
         started = start_processes(testnet, testnet.processes)
         report(f"{len(started)} of {len(testnet.processes)} processes started")
     return testnet
 
 
-def start_processes(testnet: Testnet, names: Sequence[str]) -> list[Started]:
+def start_processes(testnet: Network, names: Sequence[str]) -> list[Started]:
     """Those of `names` that do not run yet, all at once; ready when it returns."""
     book = process_book(testnet)
     started: list[Started] = []
@@ -64,7 +65,7 @@ def start_processes(testnet: Testnet, names: Sequence[str]) -> list[Started]:
     return started
 
 
-def stop_processes(testnet: Testnet, names: Sequence[str], *, kill: bool = False) -> list[str]:
+def stop_processes(testnet: Network, names: Sequence[str], *, kill: bool = False) -> list[str]:
     """The names of those that ran. SPs before the chain: they want to say goodbye to it."""
     book = process_book(testnet)
     running = {name: process for name in names if (process := book.running(name)) is not None}
@@ -75,16 +76,23 @@ def stop_processes(testnet: Testnet, names: Sequence[str], *, kill: bool = False
     return list(running)
 
 
-def running_pids(testnet: Testnet, names: Sequence[str]) -> list[int]:
+def remove_folders(testnet: Network) -> None:
+    """Everything that `up` has made. Nothing of it may run."""
+    if testnet.sockets:
+        shutil.rmtree(testnet.sockets, ignore_errors=True)  # somebody may have emptied /tmp
+    shutil.rmtree(testnet.dir)
+
+
+def running_pids(testnet: Network, names: Sequence[str]) -> list[int]:
     book = process_book(testnet)
     return [process.pid for name in names if (process := book.running(name)) is not None]
 
 
-def process_book(testnet: Testnet) -> ProcessBook:
+def process_book(testnet: Network) -> ProcessBook:
     return ProcessBook(testnet.dir / "process")
 
 
-def monitor_address(testnet: Testnet, process: str) -> str | None:
+def monitor_address(testnet: Network, process: str) -> str | None:
     """host:port of /readyz and /metrics of a process, as its ready file says; None when it says nothing."""
     try:
         lines = _ready_file(testnet, process).read_text().splitlines()
@@ -95,7 +103,7 @@ def monitor_address(testnet: Testnet, process: str) -> str | None:
 
 
 @contextmanager
-def _testnet(dir: Path, wanted: Wanted) -> Iterator[Testnet]:
+def _testnet(dir: Path, wanted: Wanted) -> Iterator[Network]:
     """The network in this folder, made if missing. Ports of a new one are kept from others until exit."""
     if layout.exists(dir):
         testnet = layout.load(dir)
@@ -110,8 +118,8 @@ def _testnet(dir: Path, wanted: Wanted) -> Iterator[Testnet]:
         yield testnet
 
 
-def _check_same(testnet: Testnet, wanted: Wanted) -> None:
-    """What is written into keys, genesis or data cannot be changed afterwards. TestnetDiffers."""
+def _check_same(testnet: Network, wanted: Wanted) -> None:
+    """What is written into keys, genesis or data cannot be changed afterwards. NetworkDiffers."""
     present_and_wanted = {
         "number of SPs": (len(testnet.sps), wanted.sps),
         "block interval in ms": (testnet.block_interval_ms, wanted.block_interval_ms),
@@ -119,10 +127,10 @@ def _check_same(testnet: Testnet, wanted: Wanted) -> None:
     }
     for what, (present, asked) in present_and_wanted.items():
         if asked is not None and asked != present:
-            raise TestnetDiffers(what, str(present), str(asked))
+            raise NetworkDiffers(what, str(present), str(asked))
 
 
-def _split(testnet: Testnet, names: frozenset[str]) -> Testnet:
+def _split(testnet: Network, names: frozenset[str]) -> Network:
     divided = testnet.with_split(names)
     joined = [sp.name for sp in testnet.sps if not sp.split and sp.name in names]
     stop_processes(testnet, joined)  # it may run as one process now
@@ -130,7 +138,7 @@ def _split(testnet: Testnet, names: frozenset[str]) -> Testnet:
     return divided
 
 
-def _launch(testnet: Testnet, process: str) -> Launch:
+def _launch(testnet: Network, process: str) -> Launch:
     config = testnet.config_path(process)
     if process == CHAIN:
         command = python("chain.dev", "--config", str(config))
@@ -141,7 +149,7 @@ def _launch(testnet: Testnet, process: str) -> Launch:
     return Launch(process, command, config.parent, testnet.log_path(process), _ready_file(testnet, process))
 
 
-def _ready_file(testnet: Testnet, process: str) -> Path:
+def _ready_file(testnet: Network, process: str) -> Path:
     return testnet.dir / "process" / f"{process}.ready"
 
 

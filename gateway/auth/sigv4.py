@@ -13,7 +13,13 @@ from typing import Final
 from gateway.auth import sigv4_text as text
 from gateway.auth.scheme import UNSIGNED, BodyCheck, Identity
 from gateway.auth.sigv4_text import Scope
-from gateway.errors import InvalidAccessKeyId, InvalidArgument, MalformedAuthorization, RequestTimeTooSkewed
+from gateway.errors import (
+    InvalidAccessKeyId,
+    InvalidArgument,
+    MalformedAuthorization,
+    RequestTimeTooSkewed,
+    WrongRegion,
+)
 from gateway.request import RequestHead
 from signer.client import Signer, SigV4Key
 from sp.domain.errors import NoSuchAccount, SignatureMismatch
@@ -22,7 +28,7 @@ from sp.domain.ids import Checksum
 SCHEME: Final = "sigv4"
 _SERVICE: Final = "s3"
 _MAX_SIGNED_HEADERS: Final = 100
-_TIMESTAMP = re.compile(r"\d{8}T\d{6}Z")
+_TIMESTAMP = re.compile(r"[0-9]{8}T[0-9]{6}Z")
 _SHA256 = re.compile(r"[0-9a-fA-F]{64}")
 
 
@@ -65,7 +71,7 @@ def timestamp_of(head: RequestHead) -> str:
     if not stamp and head.header("date"):
         try:
             stamp = parsedate_to_datetime(head.header("date")).astimezone(UTC).strftime("%Y%m%dT%H%M%SZ")
-        except ValueError as error:
+        except (ValueError, OverflowError) as error:
             raise MalformedAuthorization("the Date header cannot be parsed") from error
     if not _TIMESTAMP.fullmatch(stamp):
         raise MalformedAuthorization("x-amz-date must be YYYYMMDDTHHMMSSZ")
@@ -160,4 +166,4 @@ class SigV4:
         if scope.service != _SERVICE:
             raise MalformedAuthorization(f"the credential's service must be {_SERVICE!r}")
         if scope.region != self.region:
-            raise MalformedAuthorization(f"the region {scope.region[:64]!r} is wrong; expecting {self.region!r}")
+            raise WrongRegion(scope.region[:64], self.region)

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from random import Random
 from typing import Final
 
-from sp.domain.errors import SpError
 from sp.runtime.clock import Clock, wait_set
+from sp.runtime.errors import sp_error_in
 from sp.runtime.log import get_logger
 from sp.runtime.metrics import counter, histogram
 from sp.runtime.tasks import Tasks
@@ -95,8 +95,10 @@ class Chores:
     async def _settle_tick(self, chore: Chore) -> bool:
         try:
             return await self._tick(chore)
-        except SpError as error:
+        except Exception as error:
             self._failed(chore, error)
+            if sp_error_in(error) is None:
+                raise
             return False
 
     async def _repeat(self, chore: Chore) -> None:
@@ -124,12 +126,13 @@ class Chores:
         TICKS.labels(chore.name, "moved" if moved else "idle").inc()
         return moved
 
-    def _failed(self, chore: Chore, error: Exception) -> None:
+    def _failed(self, chore: Chore, failure: Exception) -> None:
         TICKS.labels(chore.name, "failed").inc()
-        if isinstance(error, SpError):
+        error = sp_error_in(failure)
+        if error is not None:
             log.warning("chore failed", chore=chore.name, error=type(error).__name__, reason=str(error))
         else:
-            log.error("chore failed", chore=chore.name, exc_info=error)
+            log.error("chore failed", chore=chore.name, exc_info=failure)
 
     def _back_off_s(self, failures: int) -> float:
         """Between half and all of the doubled time, so that many processes do not come back at once."""

@@ -55,6 +55,16 @@ FACT_TYPES: Final[dict[object, type]] = {"int": int, "str": str, "bool": bool, i
 """Field types by annotation, which is text where the module postpones annotations."""
 
 
+def sp_error_in(failure: BaseException) -> e.SpError | None:
+    """The failure itself, or the first error of a task group in which only SpErrors were raised; None: a mistake."""
+    if isinstance(failure, e.SpError):
+        return failure
+    if isinstance(failure, BaseExceptionGroup):
+        errors = [sp_error_in(part) for part in failure.exceptions]
+        return errors[0] if all(errors) else None
+    return None
+
+
 def status_of(error: e.SpError) -> grpc.StatusCode:
     return STATUS_OF_CLASS.get(type(error), STATUS_OF_KIND[error.kind])
 

@@ -14,9 +14,9 @@ import grpc
 
 from sp.domain.errors import DeadlineExceeded, InternalError, Kind, SpError
 from sp.runtime import log
-from sp.runtime.errors import DETAIL_KEY, detail_of, message_of, status_of
+from sp.runtime.errors import DETAIL_KEY, detail_of, message_of, sp_error_in, status_of
 from sp.runtime.metrics import gauge, histogram
-from sp.runtime.outgoing import JOB_ID_KEY, REQUEST_ID_KEY
+from sp.runtime.outgoing_channel import JOB_ID_KEY, REQUEST_ID_KEY
 
 T = TypeVar("T")
 Context = grpc.aio.ServicerContext[Any, Any]
@@ -81,20 +81,19 @@ class Guard(grpc.aio.ServerInterceptor):
         with log.bound(**_ids(context)), IN_FLIGHT.labels(name).track_inprogress():
             try:
                 return await self._bounded(answering, name)
-            except SpError as error:
-                code = status_of(error).name
-                _log_refusal(error, name)
-                await _abort(context, error)
             except asyncio.CancelledError:  # the caller went away, its deadline passed, or this server stops
                 code = "CANCELLED"
                 raise
+            except grpc.aio.InternalError as error:  # a write after the caller went away, seen before the cancellation
+                code = "CANCELLED"
+                raise asyncio.CancelledError from error
             except grpc.aio.AbortError:
                 code = "ABORTED_BY_SERVICE"
                 raise
-            except Exception:
-                code = grpc.StatusCode.INTERNAL.name
-                logger.exception("call failed", method=name)
-                await _abort(context, InternalError(log.current("request_id") or ""))
+            except Exception as error:  # noqa: BLE001 - `_refusal` logs what is no SpError, with its trace
+                refusal = _refusal(error, name)
+                code = status_of(refusal).name
+                await _abort(context, refusal)
             finally:
                 CALLS.labels(name, code).observe(time.perf_counter() - started)
         raise AssertionError("abort raises")
@@ -131,10 +130,16 @@ def _ids(context: Context) -> dict[str, str]:
     return fit
 
 
-def _log_refusal(error: SpError, name: str) -> None:
+def _refusal(failure: Exception, name: str) -> SpError:
+    """What the caller is told. Logged here."""
+    error = sp_error_in(failure)
+    if error is None:
+        logger.error("call failed", method=name, exc_info=failure)
+        return InternalError(log.current("request_id") or "")
     ours = error.kind in (Kind.CORRUPT, Kind.UNAVAILABLE)  # the others are the caller's business
     write = logger.warning if ours else logger.debug
     write("call refused", method=name, error=type(error).__name__, kind=error.kind.value, reason=str(error))
+    return error
 
 
 async def _abort(context: Context, error: SpError) -> None:

@@ -1,4 +1,4 @@
-"""The calling side of gRPC: a channel whose calls speak in SpErrors. `rpc.dial` makes it.
+"""The calling side of gRPC: calls that speak in SpErrors. `outgoing_channel` makes them.
 
 Not grpc.aio's interceptors: these see a streaming call once, at its start, not the failures of its later reads, and
 they pass every written message through a queue of their own. Wrapping the channel covers all four shapes of calls at
@@ -12,24 +12,19 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Generator, Iterable
-from contextlib import AsyncExitStack, aclosing
+from contextlib import AsyncExitStack, aclosing, suppress
 from dataclasses import dataclass
-from types import TracebackType
-from typing import Any, Final, Generic, TypeVar, cast
+from typing import Any, Final, TypeVar, cast
 
 import grpc
 
 from sp.domain.errors import ServiceUnavailable, SpError
-from sp.runtime import log
 from sp.runtime.errors import error_of
 from sp.runtime.metrics import counter
 from sp.runtime.sent_status import SentStatus
 
 Q = TypeVar("Q")
 R = TypeVar("R")
-
-REQUEST_ID_KEY: Final = "x-request-id"
-JOB_ID_KEY: Final = "x-job-id"
 
 CALL_ERRORS: Final = counter(
     "sp_rpc_client_errors_total", "Calls to other services that failed", ["service", "method", "error"]
@@ -148,10 +143,12 @@ class OutgoingCall(
             raise
 
     async def done_writing(self) -> None:
-        try:
+        """No more messages. No error when the far side has ended the call: reading tells how."""
+        await self._half_close()
+
+    async def _half_close(self) -> None:
+        with suppress(grpc.aio.InternalError):  # the far side has ended the call just now
             await self._call.done_writing()
-        except grpc.aio.AioRpcError as error:
-            raise await self._translated(error) from error
 
     async def _feed(self, requests: AsyncIterable[Q] | Iterable[Q]) -> None:
         try:
@@ -161,7 +158,7 @@ class OutgoingCall(
                 async for request in _each(requests):
                     if not await self._fed(request):
                         return
-            await self._call.done_writing()
+            await self._half_close()
         except BaseException as error:
             if not self._call.done():
                 self._feed_error = error
@@ -250,119 +247,3 @@ async def _each(requests: AsyncIterable[Q] | Iterable[Q]) -> AsyncIterator[Q]:
     else:
         for request in requests:
             yield request
-
-
-def _with_ids(metadata: Any) -> tuple[tuple[str, str | bytes], ...]:
-    """The caller's metadata and the ids of the work that this call belongs to."""
-    given = tuple(metadata or ())
-    names = {name for name, _ in given}
-    ids = ((REQUEST_ID_KEY, log.current("request_id")), (JOB_ID_KEY, log.current("job_id")))
-    return given + tuple((key, value) for key, value in ids if value and key not in names)
-
-
-class UnaryRequest(grpc.aio.UnaryUnaryMultiCallable[Q, R], grpc.aio.UnaryStreamMultiCallable[Q, R], Generic[Q, R]):
-    """A stub's method with one request message."""
-
-    def __init__(self, callable_: Any, method: Method) -> None:
-        self._callable = callable_
-        self._method = method
-
-    def __call__(
-        self,
-        request: Q,
-        *,
-        timeout: float | None = None,
-        metadata: Any = None,
-        credentials: grpc.CallCredentials | None = None,
-        wait_for_ready: bool | None = None,
-        compression: grpc.Compression | None = None,
-    ) -> OutgoingCall[Q, R]:
-        timeout_s = _deadline(timeout, self._method)
-        call = self._callable(
-            request,
-            timeout=timeout_s,
-            metadata=_with_ids(metadata),
-            credentials=credentials,
-            wait_for_ready=wait_for_ready,
-            compression=compression,
-        )
-        return OutgoingCall(call, self._method, timeout_s)
-
-
-class StreamRequest(grpc.aio.StreamUnaryMultiCallable[Q, R], grpc.aio.StreamStreamMultiCallable[Q, R], Generic[Q, R]):
-    """A stub's method with a stream of request messages: from an iterator, or written to the call."""
-
-    def __init__(self, callable_: Any, method: Method) -> None:
-        self._callable = callable_
-        self._method = method
-
-    def __call__(
-        self,
-        request_iterator: AsyncIterable[Q] | Iterable[Q] | None = None,
-        timeout: float | None = None,
-        metadata: Any = None,
-        credentials: grpc.CallCredentials | None = None,
-        wait_for_ready: bool | None = None,
-        compression: grpc.Compression | None = None,
-    ) -> OutgoingCall[Q, R]:
-        timeout_s = _deadline(timeout, self._method)
-        call = self._callable(
-            timeout=timeout_s,
-            metadata=_with_ids(metadata),
-            credentials=credentials,
-            wait_for_ready=wait_for_ready,
-            compression=compression,
-        )
-        return OutgoingCall(call, self._method, timeout_s, SentStatus(call), request_iterator)
-
-
-def _deadline(timeout: float | None, method: Method) -> float:
-    timeout_s = method.timeout_s if timeout is None else timeout
-    if timeout_s is None:
-        raise TypeError(f"{method.service}.{method.name} streams: pass timeout=, the seconds it may take as a whole")
-    return timeout_s
-
-
-class TranslatingChannel(grpc.aio.Channel):
-    """A channel whose calls have a deadline, carry the request and job id, and raise SpErrors."""
-
-    def __init__(self, channel: grpc.aio.Channel, target: str, timeout_s: float) -> None:
-        self._channel: Any = channel  # Any: the stubs' types lack `_registered_method`, which generated code passes
-        self._target = target
-        self._timeout_s = timeout_s
-
-    def unary_unary(self, method: str, *args: Any, **kwargs: Any) -> UnaryRequest[Any, Any]:
-        known = Method.of(method, self._target, self._timeout_s)
-        return UnaryRequest(self._channel.unary_unary(method, *args, **kwargs), known)
-
-    def unary_stream(self, method: str, *args: Any, **kwargs: Any) -> UnaryRequest[Any, Any]:
-        known = Method.of(method, self._target, None)
-        return UnaryRequest(self._channel.unary_stream(method, *args, **kwargs), known)
-
-    def stream_unary(self, method: str, *args: Any, **kwargs: Any) -> StreamRequest[Any, Any]:
-        known = Method.of(method, self._target, None)
-        return StreamRequest(self._channel.stream_unary(method, *args, **kwargs), known)
-
-    def stream_stream(self, method: str, *args: Any, **kwargs: Any) -> StreamRequest[Any, Any]:
-        known = Method.of(method, self._target, None)
-        return StreamRequest(self._channel.stream_stream(method, *args, **kwargs), known)
-
-    async def close(self, grace: float | None = None) -> None:
-        await self._channel.close(grace)
-
-    def get_state(self, try_to_connect: bool = False) -> grpc.ChannelConnectivity:
-        return cast(grpc.ChannelConnectivity, self._channel.get_state(try_to_connect))
-
-    async def wait_for_state_change(self, last_observed_state: grpc.ChannelConnectivity) -> None:
-        await self._channel.wait_for_state_change(last_observed_state)
-
-    async def channel_ready(self) -> None:
-        await self._channel.channel_ready()
-
-    async def __aenter__(self) -> TranslatingChannel:
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await self.close()

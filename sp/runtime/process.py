@@ -22,6 +22,7 @@ import sp
 from sp.domain.errors import ConfigError, SpError
 from sp.runtime import log
 from sp.runtime.config import ConfigFile, common, load
+from sp.runtime.errors import sp_error_in
 from sp.runtime.malloc import tune_malloc
 from sp.runtime.monitor import monitoring, probe_lag
 from sp.runtime.parts import Parts
@@ -47,11 +48,12 @@ def run_process(services: Sequence[str], runners: Mapping[str, Runner], config_p
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(_run(file, services, runners, os.environ.get(READY_FILE_VARIABLE, "")))
-    except SpError as error:
-        logger.error("stopped", error=type(error).__name__, reason=str(error))
-        return 1
-    except Exception:
-        logger.exception("stopped by a failure")
+    except Exception as failure:
+        known = sp_error_in(failure)
+        if known is None:
+            logger.exception("stopped by a mistake")
+        else:
+            logger.error("stopped", error=type(known).__name__, reason=str(known))
         return 1
     return 0
 

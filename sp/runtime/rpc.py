@@ -13,8 +13,8 @@ On such a channel every failure is an SpError, at every point where a call can f
 A unary call has the channel's deadline unless it passes `timeout=`; a streaming one must pass its own. For channels
 made otherwise there are `errors.translating` and `errors.translated`.
 
-In a server, raise SpErrors and let everything else fly. The end of a request stream does not prove that its sender had
-finished (its connection may have broken): a protocol needs a last message or a count.
+In a server, raise SpErrors (from within a task group too) and let everything else fly. The end of a request stream does
+not prove that its sender had finished (its connection may have broken): a protocol needs a last message or a count.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from sp.runtime.addresses import checked_address, inode, prepare_socket, remove_
 from sp.runtime.config import TlsConfig, listen_address
 from sp.runtime.errors import error_of, status_of, translated, translating
 from sp.runtime.incoming import Guard
-from sp.runtime.outgoing import TranslatingChannel
+from sp.runtime.outgoing_channel import TranslatingChannel
 
 __all__ = [
     "MAX_MESSAGE_BYTES",

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Final
 
-from sqlalchemy import Connection, Select, func, select
+from sqlalchemy import Column, Connection, Row, Select, func, select, tuple_
 
 from sp.domain.errors import NoSuchJob
 from sp.domain.ids import JobId
@@ -23,16 +24,25 @@ def get(connection: Connection, job_id: JobId) -> Job:
     return job_of(row)
 
 
+def _newest(fixed: Sequence[tuple[Column[Any], Any]], before: int | None, limit: int) -> Select[Any]:
+    """Jobs that have these values, newest first: down the index over just these columns and the id.
+
+    Said as a range of rows, and ordered by all of its columns: told `x = ? ORDER BY id DESC`, PostgreSQL may hope to
+    meet enough such rows on a walk over all jobs, and then meets a hundred thousand others first.
+    """
+    columns = [*(column for column, _ in fixed), jobs.c.id]
+    values = [value for _, value in fixed]
+    top = names.MAX_ID if before is None else min(before - 1, names.MAX_ID)
+    row: Any = tuple_(*columns)
+    inside = (row >= (*values, 0), row <= (*values, top))
+    return select(jobs).where(*inside).order_by(*(column.desc() for column in columns)).limit(limit)
+
+
 def newest_of(connection: Connection, bucket: str, object_name: str) -> Job | None:
     """The job of a name that began last, whatever became of it."""
     if not (names.is_storable(bucket) and names.is_storable(object_name)):
         return None
-    row = connection.execute(
-        select(jobs)
-        .where(jobs.c.bucket == bucket, jobs.c.object_name == object_name)
-        .order_by(jobs.c.id.desc())
-        .limit(1)
-    ).first()
+    row = connection.execute(_newest([(jobs.c.bucket, bucket), (jobs.c.object_name, object_name)], None, 1)).first()
     return None if row is None else job_of(row)
 
 
@@ -52,9 +62,7 @@ def page(connection: Connection, wanted: JobFilter) -> list[Job]:
     if states is not None and not wanted.bucket:
         rows = _by_state(connection, wanted, states)
     else:
-        query = _before(wanted)
-        if wanted.bucket:
-            query = query.where(jobs.c.bucket == wanted.bucket)
+        query = _newest([(jobs.c.bucket, wanted.bucket)] if wanted.bucket else [], wanted.before, wanted.limit)
         if states is not None:
             query = query.where(jobs.c.state.in_(sorted(states)))
         rows = list(connection.execute(query))
@@ -69,14 +77,11 @@ def _states(wanted: JobFilter) -> frozenset[JobState] | None:
     return states & ERRORS if wanted.failed_only else states
 
 
-def _before(wanted: JobFilter) -> Select[Any]:
-    query = select(jobs).order_by(jobs.c.id.desc()).limit(wanted.limit)
-    return query if wanted.before is None else query.where(jobs.c.id < wanted.before)
-
-
-def _by_state(connection: Connection, wanted: JobFilter, states: frozenset[JobState]) -> list[Any]:
+def _by_state(connection: Connection, wanted: JobFilter, states: frozenset[JobState]) -> list[Row[Any]]:
     """One walk down the index for each state, then the newest of all: no state's crowd is sorted for it."""
-    rows = [row for state in sorted(states) for row in connection.execute(_before(wanted).where(jobs.c.state == state))]
+    rows: list[Row[Any]] = []
+    for state in states:
+        rows += connection.execute(_newest([(jobs.c.state, int(state))], wanted.before, wanted.limit))
     return sorted(rows, key=lambda row: -row.id)[: wanted.limit]
 
 

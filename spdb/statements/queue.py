@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, Final
 
-from sqlalchemy import Connection, Row, and_, bindparam, case, exists, func, literal_column, null, or_, select, update
+from sqlalchemy import Connection, Row, and_, bindparam, case, literal_column, null, or_, select, update
 
 from sp.domain.errors import IllegalMove, NoSuchJob
 from sp.domain.ids import JobId
@@ -25,18 +25,29 @@ PUT_OFF_MS: Final = 5_000
 """When a job that waits for another of its name is looked at again, should nobody wake it (moves.wake_next does)."""
 
 _earlier = jobs.alias("earlier")
-_HAS_EARLIER: Final = exists().where(
-    _earlier.c.bucket == jobs.c.bucket,
-    _earlier.c.object_name == jobs.c.object_name,
-    _earlier.c.collect == literal_column("0"),
-    _earlier.c.stored_at_ms < jobs.c.stored_at_ms,
-    _earlier.c.due_at_ms.is_not(None),
+# Scalar subqueries with a limit, not EXISTS: PostgreSQL may answer that by hashing a whole table for each page.
+_EARLIER: Final = (
+    select(_earlier.c.id)
+    .where(
+        _earlier.c.bucket == jobs.c.bucket,
+        _earlier.c.object_name == jobs.c.object_name,
+        _earlier.c.collect == literal_column("0"),
+        _earlier.c.stored_at_ms < jobs.c.stored_at_ms,
+        _earlier.c.due_at_ms.is_not(None),
+    )
+    .limit(1)
+    .correlate(jobs)
+    .scalar_subquery()
 )
-_HAS_DELETION: Final = exists().where(
-    deletions.c.bucket == jobs.c.bucket, deletions.c.object_name == jobs.c.object_name
+_DELETION: Final = (
+    select(deletions.c.id)
+    .where(deletions.c.bucket == jobs.c.bucket, deletions.c.object_name == jobs.c.object_name)
+    .limit(1)
+    .correlate(jobs)
+    .scalar_subquery()
 )
 _DUE: Final = (
-    select(jobs, or_(_HAS_EARLIER, _HAS_DELETION).label("blocked"))
+    select(jobs, or_(_EARLIER.is_not(None), _DELETION.is_not(None)).label("blocked"))
     .where(jobs.c.due_at_ms <= bindparam("b_now", type_=BIG))
     .order_by(jobs.c.due_at_ms, jobs.c.id)
     .limit(bindparam("b_limit"))
@@ -96,9 +107,13 @@ def _lease(connection: Connection, rows: Sequence[Row[Any]], owner: str, until_m
     ]
 
 
+_NEXT_DUE: Final = select(jobs.c.due_at_ms).where(jobs.c.due_at_ms.is_not(None)).order_by(jobs.c.due_at_ms).limit(1)
+"""The minimum, in words by which SQLite finds the index."""
+
+
 def next_due_ms(connection: Connection) -> int | None:
     """When `take` may find something next; None: not before another put."""
-    due: int | None = connection.execute(select(func.min(jobs.c.due_at_ms))).scalar()
+    due: int | None = connection.execute(_NEXT_DUE).scalar()
     return due
 
 

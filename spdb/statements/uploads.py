@@ -10,7 +10,6 @@ from sqlalchemy import (
     bindparam,
     case,
     func,
-    insert,
     literal_column,
     null,
     select,
@@ -28,18 +27,21 @@ from spdb.models.objects import objects
 from spdb.statements import moves, names
 from spdb.statements.rows import job_of, job_values, join_checksums
 
-_INSERT: Final = insert(jobs)
+_INSERT: Final = {
+    name: dialect.insert(jobs).on_conflict_do_nothing().returning(jobs.c.id)
+    for name, dialect in {"sqlite": sqlite, "postgresql": postgresql}.items()
+}
 
 
-def begin(connection: Connection, job_id: JobId, order: PutOrder, actor: str, lease_ms: int, now_ms: int) -> Job:
-    """A new job that is uploading. UploadInProgress, ObjectNotCreated, InvalidRequest."""
+def begin(connection: Connection, job_id: JobId, order: PutOrder, actor: str, lease_ms: int, now_ms: int) -> Job | None:
+    """A new job that is uploading; None when the id is taken. UploadInProgress, ObjectNotCreated, InvalidRequest."""
     names.check_names(order.bucket, order.object_name)
     if order.object_id is not None:
         _check_alone(connection, order, order.object_id, now_ms)
     job = _new_job(job_id, order, actor, lease_ms, now_ms)
-    connection.execute(
-        _INSERT, {**job_values(job), "history_seq": 2, "stored_at_ms": None, "due_at_ms": None, "collect": KEPT}
-    )
+    row = {**job_values(job), "history_seq": 2, "stored_at_ms": None, "due_at_ms": None, "collect": KEPT}
+    if connection.execute(_INSERT[connection.dialect.name], row).first() is None:
+        return None
     born = JobState.INIT_UNSPECIFIED
     lines = [
         moves.Line(born, born, "created", 0, "", "", actor),

@@ -2,18 +2,19 @@
 
 Nothing is simulated: each SP has its own directory with keystore, SQLite database and disk store, its own listeners, and
 is started by the same `running(parts)` of each service that `sp run` uses. What a test may change: the configuration of
-one SP, its piece store (wrapped by FaultyStore), which of its services run, and the chain's faults.
+one SP, its piece store (wrapped by FaultyStore), which of its services run and how, and the chain's faults.
 """
 
 from __future__ import annotations
 
-import secrets
-import socket
+import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+from sqlalchemy import func, select
 
 import chain.dev.app
 import downloader.app
@@ -23,30 +24,35 @@ import receiver.app
 import signer.app
 import tasknode.app
 import uploader.app
-from chain.dev.genesis import Genesis
+from chain.client import Chain
+from chain.dev.local import LocalChain
 from chain.dev.node import Node
 from downloader.service import DownloaderService
+from piecestore.config import PieceStoreConfig
 from piecestore.faulty import FaultyStore
-from piecestore.open import shared_piece_store
-from signer.client import SpKeys
-from signer.keystore import create_keystore
-from sp.crypto.private import PrivateKey
-from sp.domain.ids import Address
+from piecestore.open import open_piece_store
+from signer.service import SignerService
+from sp.domain.ids import Address, ObjectId
 from sp.domain.jobs import Job
-from sp.domain.ledger import SpStatus, StorageProvider
 from sp.domain.lifecycle import FINAL, JobState
 from sp.domain.params import StorageParams
+from sp.domain.placement import Candidate, rank
 from sp.runtime.clock import SystemClock
 from sp.runtime.config import ConfigFile
 from sp.runtime.parts import Parts
+from spdb.models import METADATA
+from spdb.open import shared_database
 from tasknode.client import JobDetail
 from tasknode.service import TaskNodeService
+from tests.cluster.making import REGION, Account, Plan, Sections, genesis_of, merged, plans
+
+__all__ = ["KIB", "REGION", "RUNNERS", "Account", "Network", "Runner", "Sp", "running_network", "story"]
 
 KIB = 1024
-PASSWORD = "a password for tests"
-REGION = "us-east-1"
 
-RUNNERS: dict[str, Callable[[Parts], Any]] = {
+Runner = Callable[[Parts], AbstractAsyncContextManager[Any]]
+
+RUNNERS: dict[str, Runner] = {
     "signer": signer.app.running,
     "p2p": p2p.app.running,
     "receiver": receiver.app.running,
@@ -56,55 +62,69 @@ RUNNERS: dict[str, Callable[[Parts], Any]] = {
     "gateway": gateway.app.running,
 }
 
-QUICK: dict[str, dict[str, object]] = {
-    "tasknode": {"poll_interval_s": 0.2, "retry_first_delay_ms": 50, "retry_max_delay_ms": 400, "lease_ms": 2000},
-    "uploader": {"collect_interval_s": 0.2, "keep_failed_ms": 0, "lease_ms": 2000},
-}
-"""Shorter waits than in production, so that tests of retries and collection are quick."""
-
-
-@dataclass(frozen=True, slots=True)
-class Account:
-    """A custodial account that every SP of the network knows."""
-
-    key: PrivateKey
-    access_key_id: str
-    secret_access_key: str
-
-    @property
-    def address(self) -> Address:
-        return Address(self.key.address)
+LASTING = ("alembic_version", "cursors", "peers")
+"""Tables that do not grow with objects: they stay though all objects have gone."""
 
 
 @dataclass
 class Sp:
-    """One provider. `parts` and `services` are there while it runs."""
+    """One provider. `parts` and `services` are there while it runs.
 
-    name: str
-    dir: Path
-    keys: SpKeys
-    ports: Mapping[str, int]
-    sections: dict[str, dict[str, object]]
+    runners: how its services start, for a test to put another one in place of a true one
+    manual_chores: its chores run when `settle` is called, and only then
+    """
+
+    plan: Plan
+    sections: Sections
+    manual_chores: bool = False
+    runners: dict[str, Runner] = field(default_factory=lambda: dict(RUNNERS))
     parts: Parts | None = None
     faulty: FaultyStore | None = None
     services: dict[str, Any] = field(default_factory=dict)
     _stack: AsyncExitStack | None = None
 
     @property
+    def name(self) -> str:
+        return self.plan.name
+
+    @property
+    def dir(self) -> Path:
+        return self.plan.dir
+
+    @property
+    def ports(self) -> Mapping[str, int]:
+        return self.plan.ports
+
+    @property
     def operator(self) -> Address:
-        return self.keys.operator
+        return self.plan.keys.operator
 
     @property
     def endpoint(self) -> str:
         return f"http://127.0.0.1:{self.ports['gateway']}"
 
     @property
+    def receiver_endpoint(self) -> str:
+        return f"127.0.0.1:{self.ports['receiver']}"
+
+    @property
+    def runs(self) -> bool:
+        return self._stack is not None
+
+    @property
+    def signer(self) -> SignerService:
+        service: SignerService = self.services["signer"]
+        return service
+
+    @property
     def tasknode(self) -> TaskNodeService:
-        return self.services["tasknode"]
+        service: TaskNodeService = self.services["tasknode"]
+        return service
 
     @property
     def downloader(self) -> DownloaderService:
-        return self.services["downloader"]
+        service: DownloaderService = self.services["downloader"]
+        return service
 
     @property
     def pieces(self) -> FaultyStore:
@@ -113,22 +133,55 @@ class Sp:
 
     async def start(self, *names: str) -> None:
         """Start these services (default all) in one process, in the order of `sp run`."""
-        assert self._stack is None, f"{self.name} runs already"
-        self._stack = stack = AsyncExitStack()
+        assert not self.runs, f"{self.name} runs already"
         file = ConfigFile.from_mapping(self.sections, self.dir)
-        self.parts = await stack.enter_async_context(Parts(file, clock=SystemClock()))
-        real = await shared_piece_store(self.parts)
-        self.parts._opened.pop("piece_store").order = -1  # the wrapper takes its name; the real one closes last
-        self.faulty = FaultyStore(real)
-        await self.parts.once("piece_store", lambda: _as_opened(self.faulty))
-        for name in names or RUNNERS:
-            self.services[name] = await stack.enter_async_context(RUNNERS[name](self.parts))
+        async with AsyncExitStack() as stack:
+            parts = await stack.enter_async_context(
+                Parts(file, clock=SystemClock(), manual_chores=self.manual_chores)
+            )
+            disk = PieceStoreConfig(path=str(self.dir / "pieces"))
+            true = await parts.once("disk store", lambda: open_piece_store(disk, parts.pool.executor))
+            faulty = FaultyStore(true)
+            await parts.once("piece_store", lambda: _as_opened(faulty))  # the name the services share it by
+            self.parts, self.faulty = parts, faulty
+            for name in names or self.runners:
+                self.services[name] = await stack.enter_async_context(self.runners[name](parts))
+            self._stack = stack.pop_all()
 
     async def stop(self) -> None:
         if self._stack is not None:
             stack, self._stack = self._stack, None
             self.services.clear()
             await stack.aclose()
+
+    async def restart(self, changes: Mapping[str, Mapping[str, object]] | None = None) -> None:
+        """Stop, change the configuration for good, start."""
+        await self.stop()
+        self.sections = merged(self.sections, changes or {})
+        await self.start()
+
+    async def restart_as_planned(self) -> None:
+        """Undo what a test did to this provider, but for what it has stored. Nothing when nothing was done."""
+        self.pieces.heal()
+        if self.runs and self.sections == self.plan.sections and self.runners == RUNNERS and not self.manual_chores:
+            return
+        await self.stop()
+        self.sections, self.runners, self.manual_chores = self.plan.sections, dict(RUNNERS), False
+        await self.start()
+
+    async def keys(self) -> list[str]:
+        """Every piece in its store, by name."""
+        return sorted([str(key) async for key in self.pieces.keys()])
+
+    async def rows(self) -> dict[str, int]:
+        """How many rows each table has, but for empty ones and LASTING ones."""
+        assert self.parts is not None
+        database = await shared_database(self.parts)
+        tables = [table for table in METADATA.sorted_tables if table.name not in LASTING]
+        counts = await database.read(
+            lambda c: {t.name: c.execute(select(func.count()).select_from(t)).scalar_one() for t in tables}
+        )
+        return {name: count for name, count in counts.items() if count}
 
 
 @asynccontextmanager
@@ -140,95 +193,62 @@ async def _as_opened(value: Any) -> AsyncIterator[Any]:
 class Network:
     dir: Path
     node: Node
-    chain_parts: Parts
     account: Account
     sps: list[Sp]
+
+    @property
+    def chain(self) -> Chain:
+        """The chain as its own node sees it, ahead of every SP."""
+        return LocalChain(self.node)
+
+    def sp_of(self, operator: Address) -> Sp:
+        return next(sp for sp in self.sps if sp.operator == operator)
+
+    def next_holders(self, primary: Sp) -> list[Sp]:
+        """The others in the order in which the next object created on chain chooses among them; those in front will be
+        among the six, whatever little their free space differs."""
+        others = [Candidate(sp.operator) for sp in self.sps if sp is not primary]
+        return [self.sp_of(operator) for operator in rank(others, ObjectId(self.node.state.next_object_id), 0)]
 
     async def job(self, sp: Sp, bucket: str, name: str) -> Job:
         return (await sp.tasknode.get_job_of(bucket, name)).job
 
-    async def settled(self, sp: Sp, bucket: str, name: str, until: frozenset[JobState] = FINAL) -> JobDetail:
-        """The newest job of a name once it is in one of these states (by its own events, not by polling)."""
+    async def until(self, sp: Sp, bucket: str, name: str, reached: Callable[[JobDetail], bool]) -> JobDetail:
+        """The newest job of a name once this is true of it (by its own events, not by polling)."""
         job = await self.job(sp, bucket, name)
         last: JobDetail | None = None
         async for last in sp.tasknode.watch_job(job.id):
-            if last.job.state in until:
+            if reached(last):
                 return last
         assert last is not None
         raise AssertionError(f"job ended in {last.job.state.name}: {last.job.error}\n{story(last)}")
+
+    async def settled(self, sp: Sp, bucket: str, name: str, until: frozenset[JobState] = FINAL) -> JobDetail:
+        return await self.until(sp, bucket, name, lambda detail: detail.job.state in until)
 
     async def sealed(self, sp: Sp, bucket: str, name: str) -> JobDetail:
         detail = await self.settled(sp, bucket, name)
         assert detail.job.state is JobState.SEAL_OBJECT_DONE, story(detail)
         return detail
 
+    async def settle(self, *sps: Sp) -> None:
+        """Tick the chores of these providers (default all), which are manual, until nothing moves."""
+        moved = True
+        while moved:
+            moved = False
+            for sp in sps or self.sps:
+                assert sp.manual_chores
+                assert sp.parts is not None
+                moved = bool(await sp.parts.settle()) or moved
+
+    async def restart_as_planned(self) -> None:
+        for sp in self.sps:
+            await sp.restart_as_planned()
+
 
 def story(detail: JobDetail) -> str:
     """A job's history, for the message of a failed assertion."""
     return "\n".join(f"{row.at_ms} {row.state.name} {row.event} {row.provider} {row.reason}" for row in detail.history)
-
-
-def free_ports(count: int) -> list[int]:
-    """Ports that were free a moment ago; all are held open while they are chosen, so that they differ."""
-    with _Sockets() as sockets:
-        return [sockets.bind() for _ in range(count)]
-
-
-class _Sockets:
-    def __enter__(self) -> _Sockets:
-        self._open: list[socket.socket] = []
-        return self
-
-    def bind(self) -> int:
-        one = socket.socket()
-        one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        one.bind(("127.0.0.1", 0))
-        self._open.append(one)
-        return one.getsockname()[1]
-
-    def __exit__(self, *_: object) -> None:
-        for one in self._open:
-            one.close()
-
-
-PORTS = ("gateway", "p2p", "receiver")
-
-
-def _new_sp(dir: Path, number: int, ports: Mapping[str, int], chain_port: int, changes: Mapping[str, Any]) -> Sp:
-    """One provider's directory with its keys and configuration."""
-    home = dir / f"sp{number}"
-    (home / "signer").mkdir(parents=True)
-    (home / "password").write_text(PASSWORD)
-    keys = create_keystore(home / "signer" / "keystore.json", PASSWORD, secrets.token_bytes)
-    sections: dict[str, dict[str, object]] = {
-        "sp": {"name": f"sp{number}", "operator_address": keys.operator},
-        "log": {"level": "warning"},
-        "chain": {"address": f"127.0.0.1:{chain_port}"},
-        "signer": {"password_file": "password"},
-        "gateway": {"http_address": f"127.0.0.1:{ports['gateway']}", "region": REGION},
-        "p2p": {"peer_listen": f"127.0.0.1:{ports['p2p']}", "reserve_bytes": 0},
-        "receiver": {"listen": f"127.0.0.1:{ports['receiver']}"},
-        **QUICK,
-    }
-    for name, table in changes.items():
-        sections[name] = {**sections.get(name, {}), **table}
-    return Sp(f"sp{number}", home, keys, ports, sections)
-
-
-def _provider(sp: Sp, number: int) -> StorageProvider:
-    return StorageProvider(
-        id=number + 1,
-        operator=sp.keys.operator,
-        funding=sp.keys.funding,
-        seal=sp.keys.seal,
-        approval=sp.keys.approval,
-        gc=sp.keys.gc,
-        status=SpStatus.IN_SERVICE,
-        endpoint=sp.endpoint,
-        p2p_endpoint=f"127.0.0.1:{sp.ports['p2p']}",
-        receiver_endpoint=f"127.0.0.1:{sp.ports['receiver']}",
-        moniker=sp.name,
-    )
 
 
 @asynccontextmanager
@@ -243,18 +263,9 @@ async def running_network(
 
     changes: configuration of every SP, by section; chain_changes: of the chain node
     """
-    ports = free_ports(1 + sps * len(PORTS))
-    chain_port = ports.pop()
-    providers = [
-        _new_sp(dir, n, dict(zip(PORTS, ports[n * 3 : n * 3 + 3], strict=True)), chain_port, changes or {})
-        for n in range(sps)
-    ]
-    account = Account(PrivateKey.generate(secrets.token_bytes), "GNFDTESTACCESSKEY001", "secret/" + "s" * 33)
-    genesis = Genesis(
-        authority=Address(account.key.address),
-        params=params or StorageParams(max_segment_size=64 * KIB),
-        providers=tuple(_provider(sp, n) for n, sp in enumerate(providers)),
-    )
+    account = Account.new(1)
+    chain_port, providers = plans(dir, sps, changes or {})
+    genesis = genesis_of(account, params or StorageParams(max_segment_size=64 * KIB), providers)
     (dir / "genesis.json").write_text(genesis.to_json())
     node_section: dict[str, object] = {
         "listen": f"127.0.0.1:{chain_port}",
@@ -267,15 +278,15 @@ async def running_network(
         file = ConfigFile.from_mapping({"log": {"level": "warning"}, "chain_node": node_section}, dir)
         chain_parts = await stack.enter_async_context(Parts(file, clock=SystemClock()))
         node = await stack.enter_async_context(chain.dev.app.running(chain_parts))
-        network = Network(dir, node, chain_parts, account, providers)
-        for sp in providers:
+        network = Network(dir, node, account, [Sp(plan, plan.sections) for plan in providers])
+        for sp in network.sps:
             stack.push_async_callback(sp.stop)
-            await sp.start()
-            await import_account(sp, account)
+        await asyncio.gather(*(sp.start() for sp in network.sps))
+        for sp in network.sps:
+            await import_account(sp, account, "tester")
         yield network
 
 
-async def import_account(sp: Sp, account: Account) -> None:
-    await sp.services["signer"].import_account(
-        "tester", bytes.fromhex(account.key.reveal_hex().removeprefix("0x")), account.access_key_id, account.secret_access_key
-    )
+async def import_account(sp: Sp, account: Account, name: str) -> None:
+    key = bytes.fromhex(account.key.reveal_hex().removeprefix("0x"))
+    await sp.signer.import_account(name, key, account.access_key_id, account.secret_access_key)

@@ -2,15 +2,89 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from urllib.parse import quote
 
 import aiohttp
+from yarl import URL
 
+from gateway.request import RequestHead
+from gateway.sign import sign_gnfd1, sign_sigv4
+from sp.crypto.private import PrivateKey
 from tests.cluster.network import REGION, Account, Sp
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
     status: int
-    headers: dict[str, str]
+    headers: Mapping[str, str]
     body: bytes
+
+    @property
+    def code(self) -> str:
+        """The error code in an XML answer."""
+        return self.body.split(b"<Code>")[1].split(b"</Code>")[0].decode()
+
+
+@dataclass(frozen=True, slots=True)
+class S3:
+    """Requests to one SP's gateway as one account. `key`: signed by GNFD1-ECDSA instead of Signature V4."""
+
+    session: aiohttp.ClientSession
+    sp: Sp
+    account: Account
+    key: PrivateKey | None = None
+
+    def signed(
+        self, method: str, path: str, query: str, headers: Mapping[str, str], body: bytes | None
+    ) -> list[tuple[str, str]]:
+        """Headers with a signature over this request; `body` None: the payload is not signed."""
+        host = f"127.0.0.1:{self.sp.ports['gateway']}"
+        head = RequestHead(method, path, query, (("host", host), *headers.items()))
+        now_s = int(time.time())
+        if self.key is not None:
+            added = sign_gnfd1(head, self.key.sign, now_s + 3600)
+        else:
+            a = self.account
+            added = sign_sigv4(head, a.access_key_id, a.secret_access_key, now_s, region=REGION, payload=body)
+        return [*headers.items(), *added]
+
+    async def call(
+        self,
+        method: str,
+        path: str,
+        query: str = "",
+        *,
+        headers: Mapping[str, str] | None = None,
+        body: bytes | AsyncIterator[bytes] = b"",
+        tamper: Mapping[str, object] | None = None,
+    ) -> Answer:
+        """Sign, then change what `tamper` says (method, path, query, body, headers), then send."""
+        signed_body = body if isinstance(body, bytes) else None
+        changed: dict[str, object] = {"method": method, "path": path, "query": query, "body": body, **(tamper or {})}
+        all_headers = dict(self.signed(method, path, query, headers or {}, signed_body))
+        all_headers.update(changed.get("headers", {}))  # type: ignore[call-overload]  # a table of changes
+        text = f"{self.sp.endpoint}{changed['path']}" + (f"?{changed['query']}" if changed["query"] else "")
+        async with self.session.request(
+            str(changed["method"]), URL(text, encoded=True), headers=all_headers, data=changed["body"]
+        ) as answer:
+            return Answer(answer.status, dict(answer.headers), await answer.read())
+
+    async def make_bucket(self, bucket: str, acl: str = "private") -> None:
+        made = await self.call("PUT", f"/{bucket}", headers={"x-amz-acl": acl})
+        assert made.status == 200, made.body
+
+    async def put(self, bucket: str, name: str, body: bytes, **headers: str) -> Answer:
+        return await self.call("PUT", f"/{bucket}/{quote(name)}", headers=headers, body=body)
+
+    async def get(self, bucket: str, name: str, **headers: str) -> Answer:
+        return await self.call("GET", f"/{bucket}/{quote(name)}", headers=headers)
+
+
+@asynccontextmanager
+async def s3_session(sp: Sp, account: Account, key: PrivateKey | None = None) -> AsyncIterator[S3]:
+    async with aiohttp.ClientSession(auto_decompress=False) as session:
+        yield S3(session, sp, account, key)

@@ -69,7 +69,7 @@ def test_every_type_of_value_is_read(tmp_path: Path) -> None:
 
 def test_what_is_not_given_has_its_default(tmp_path: Path) -> None:
     section = read(tmp_path, '[s]\nneeded = "x"').section("s", Section)
-    assert section == Section("x")
+    assert section == Section("x", file=tmp_path / "x")
 
 
 def test_the_environment_takes_precedence_and_its_text_is_converted(tmp_path: Path) -> None:
@@ -88,7 +88,7 @@ def test_the_environment_takes_precedence_and_its_text_is_converted(tmp_path: Pa
     )
     assert file.sections() == ["s"]
     assert file.section("s", Section) == Section(
-        "x", 12, 1.5, True, ("a", "b"), (1, 2, 3), Path("x"), Colour.GREEN, "fast", None
+        "x", 12, 1.5, True, ("a", "b"), (1, 2, 3), tmp_path / "x", Colour.GREEN, "fast", None
     )
 
 

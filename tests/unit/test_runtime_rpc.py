@@ -11,6 +11,7 @@ from typing import Any
 
 import grpc
 import pytest
+import structlog
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
@@ -149,6 +150,16 @@ async def test_a_servers_own_mistake_is_an_internal_error_that_names_the_request
     assert "secret detail" not in str(raised.value.__cause__)
 
 
+async def test_an_sp_error_out_of_a_task_group_is_that_error_unless_something_else_failed_too() -> None:
+    gone, mistake = e.PieceNotFound("k"), KeyError("x")
+    async with echoing(Echo(raising(ExceptionGroup("tasks", [ExceptionGroup("inner", [gone]), gone])))) as stub:
+        with pytest.raises(e.PieceNotFound):
+            await stub.unary_unary(b"x")
+    async with echoing(Echo(raising(ExceptionGroup("tasks", [gone, mistake])))) as stub:
+        with pytest.raises(e.InternalError):
+            await stub.unary_unary(b"x")
+
+
 async def test_an_error_in_the_middle_of_a_stream_comes_after_the_messages_before_it() -> None:
     def third_fails(_message: bytes, _context: Any) -> None:
         if len(echo.received) == 3:
@@ -213,15 +224,18 @@ async def test_cancelling_the_caller_cancels_the_server_and_is_still_a_cancellat
 
 
 async def test_a_reader_that_leaves_early_ends_the_servers_generator() -> None:
-    echo = Echo()
-    async with echoing(echo) as stub:
-        await answers(stub, "unary_stream", bytes(MIB))
-        gc.disable()  # it must not take a garbage collection
-        try:
-            await asyncio.wait_for(echo.closed.wait(), 10)
-        finally:
-            gc.enable()
-    assert len(echo.received) < 1000
+    with structlog.testing.capture_logs() as logs:
+        for _ in range(20):  # the server learns of it in one of two ways
+            echo = Echo()
+            async with echoing(echo) as stub:
+                await answers(stub, "unary_stream", bytes(MIB))
+                gc.disable()  # it must not take a garbage collection
+                try:
+                    await asyncio.wait_for(echo.closed.wait(), 10)
+                finally:
+                    gc.enable()
+            assert len(echo.received) < 1000
+    assert logs == []  # it is nobody's mistake
 
 
 async def test_written_messages_are_answered_one_by_one() -> None:
@@ -239,6 +253,13 @@ async def test_writing_on_after_the_server_refused_raises_its_refusal() -> None:
         call = stub.stream_stream(timeout=10)
         await call.write(b"x")
         with pytest.raises(e.SignatureError, match="expired"):
+            await write_on(call)
+
+
+async def test_writing_on_past_the_deadline_is_deadline_exceeded() -> None:
+    async with echoing(Echo(lambda *_: asyncio.Event().wait()), grace_s=0) as stub:
+        call = stub.stream_stream(timeout=0.1)
+        with pytest.raises(e.DeadlineExceeded):
             await write_on(call)
 
 

@@ -1,0 +1,52 @@
+"""Networks for the cluster tests, and logs that are seen only where a test fails."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncIterator, Iterator
+
+import pytest
+import pytest_asyncio
+import structlog
+
+from tests.cluster.network import Network, running_network
+from tests.cluster.s3 import S3, s3_session
+
+BUCKET = "photos"
+
+
+@pytest.fixture(autouse=True, scope="package")
+def _quiet_logs() -> Iterator[None]:
+    """Our log lines go to the standard library's loggers, whose output pytest shows with a failed test."""
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.format_exc_info,
+            structlog.processors.LogfmtRenderer(bool_as_flag=False),
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        cache_logger_on_first_use=False,
+    )
+    before = logging.getLogger().level
+    logging.getLogger().setLevel(logging.INFO)
+    yield
+    logging.getLogger().setLevel(before)
+    structlog.reset_defaults()
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def network(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Network]:
+    """One network for all tests of a module, made as its PLAN says (arguments of `running_network`)."""
+    plan = getattr(request.module, "PLAN", {})
+    async with running_network(tmp_path_factory.mktemp("network"), **plan) as made:
+        yield made
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def s3(network: Network) -> AsyncIterator[S3]:
+    """The account's client at the first provider, which is the primary of BUCKET."""
+    async with s3_session(network.sps[0], network.account) as client:
+        await client.make_bucket(BUCKET)
+        yield client

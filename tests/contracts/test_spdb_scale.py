@@ -1,0 +1,82 @@
+"""Work does not grow with what is finished, nor with what waits."""
+
+import time
+from collections.abc import Awaitable, Callable
+
+import pytest
+
+from sp.domain.jobs import JobFilter
+from sp.domain.lifecycle import JobState
+from tests.contracts.spdb_crowd import FIRST_ID, copies
+from tests.contracts.spdb_world import LEASE_MS, World
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+
+MUCH_SLOWER = 5.0
+"""A walk over the rows would be hundreds of times slower; noise is a factor of two."""
+
+
+async def best_s(work: Callable[[], Awaitable[object]], runs: int = 15) -> float:
+    """The quickest of some runs, in seconds."""
+    spans = []
+    for _ in range(runs):
+        started = time.perf_counter()
+        await work()
+        spans.append(time.perf_counter() - started)
+    return min(spans)
+
+
+async def measured(world: World) -> dict[str, float]:
+    async def take() -> None:
+        assert len(await world.jobs.take("tn", LEASE_MS, 10)) == 10
+
+    return {
+        "take": await best_s(take),
+        "next_due": await best_s(world.jobs.next_due_ms),
+        "begin": await best_s(lambda: world.begin("fresh")),
+        "put": await best_s(lambda: world.put("fresh")),
+        "head": await best_s(lambda: world.objects.head("bucket", "queued/3")),
+        "list": await best_s(lambda: world.objects.list("bucket", limit=100)),
+        "list the end": await best_s(lambda: world.objects.list("bucket", marker="queued/2", limit=100)),
+        "roll up": await best_s(lambda: world.objects.list("bucket", delimiter="/", limit=100)),
+        "jobs": await best_s(lambda: world.jobs.list(JobFilter())),
+        "jobs by state": await best_s(lambda: world.jobs.list(JobFilter(states=(JobState.UPLOAD_OBJECT_DONE,)))),
+        "jobs of a bucket": await best_s(lambda: world.jobs.list(JobFilter(bucket="other"))),
+        "newest of a name": await best_s(lambda: world.jobs.newest_of("bucket", "queued/7")),
+        "failed jobs": await best_s(lambda: world.jobs.list(JobFilter(failed_only=True))),
+        "collectable": await best_s(lambda: world.jobs.collectable(10)),
+        "expired": await best_s(lambda: world.jobs.expired_uploads(10)),
+    }
+
+
+async def test_a_hundred_thousand_finished_and_ten_thousand_waiting_jobs_slow_nothing_down(world: World) -> None:
+    queued = await world.put("template/queued")
+    await world.put("lonely", bucket="other")
+    sealed = await world.lead(await world.put("template/sealed"), JobState.SEAL_OBJECT_DONE)
+    await world.db.write(copies(queued, 300, FIRST_ID, "queued/"))
+    await world.db.write(copies(sealed, 300, 2 * FIRST_ID, "sealed/"))
+    few = await measured(world)
+    await world.db.write(copies(queued, 10_000, 3 * FIRST_ID, "waiting/"))
+    await world.db.write(copies(sealed, 100_000, 4 * FIRST_ID, "finished/"))
+    many = await measured(world)
+    ratios = {name: many[name] / few[name] for name in few}
+    print({name: f"{many[name] * 1000:.2f} ms, x{ratio:.1f}" for name, ratio in ratios.items()})
+    assert {name: ratio for name, ratio in ratios.items() if ratio > MUCH_SLOWER} == {}
+    assert (await world.jobs.counts())[JobState.SEAL_OBJECT_DONE] == 100_301
+    page = await world.objects.list("bucket", delimiter="/")
+    assert page.common_prefixes == ("finished/", "queued/", "sealed/", "template/", "waiting/")
+
+
+async def test_thousands_of_puts_of_one_name_are_worked_off_without_reading_them_all_each_time(world: World) -> None:
+    await world.put_many(["hot"] * 2_000, "bucket")
+    first = await world.take_one()
+    assert await world.jobs.take("tn", LEASE_MS, 10) == []
+
+    async def next_of_name() -> None:
+        nonlocal first
+        await world.lead(first, JobState.OBJECT_DISCONTINUED)
+        first = await world.take_one()
+
+    crowded = await best_s(next_of_name)
+    assert crowded < 0.1
+    assert (await world.jobs.counts())[JobState.OBJECT_DISCONTINUED] == 15

@@ -1,0 +1,258 @@
+"""Following the chain and collecting: what goes, what stays, and that a crash in between does no harm."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from receiver.chores import CURSOR
+from receiver.config import ReceiverConfig
+from receiver.frames import Frame
+from sp.domain.errors import GroupIncomplete, Overloaded, StoreFailed
+from sp.domain.ids import Address, SegmentIndex
+from sp.domain.jobs import ReceivedState
+from sp.domain.ledger import ContentUpdate, EventType, ObjectStatus
+from sp.domain.pieces import EcPieceKey
+from tests.unit.ledger_double import NOW_S
+from tests.unit.receivers import COLUMN, OBJECT_ID, World, group_of, open_world, piece_frames
+
+GROUP = group_of(3500)
+UPDATED = group_of(900, seed=1, version=1)
+TTL_S = ReceiverConfig().unsealed_ttl_s
+OTHER = Address("0x" + "33" * 20)
+
+
+@pytest.fixture
+async def world(tmp_path: Path) -> AsyncIterator[World]:
+    async with open_world(tmp_path) as world:
+        await world.follower.tick()  # where following begins
+        yield world
+
+
+def named(world: World) -> tuple[Address, ...]:
+    """Six secondaries, this provider in its column."""
+    return tuple(world.me.operator if column == COLUMN else OTHER for column in range(6))
+
+
+async def follow(world: World) -> None:
+    while await world.follower.tick():
+        pass
+
+
+async def states(world: World) -> list[ReceivedState]:
+    return [group.state for group in await world.groups()]
+
+
+async def gone(world: World) -> bool:
+    return await world.keys() == set() and await world.groups() == []
+
+
+async def taken(world: World) -> None:
+    world.on_chain(GROUP)
+    await world.send(GROUP)
+
+
+async def begin_update(world: World) -> None:
+    """The sealed object is being replaced, and the new content is here as well."""
+    found = world.ledger.objects[OBJECT_ID]
+    update = ContentUpdate(900, "", UPDATED.checksums, 1, NOW_S, found.owner)
+    world.ledger.objects[OBJECT_ID] = replace(found, update=update)
+    await world.send(UPDATED)
+
+
+async def test_a_seal_that_names_us_keeps_the_group_for_good(world: World) -> None:
+    await taken(world)
+    world.ledger.seal(OBJECT_ID, named(world))
+    await follow(world)
+    assert await states(world) == [ReceivedState.SEALED]
+    world.clock.advance(10 * TTL_S)
+    await world.collector.tick()
+    assert len(await world.keys()) == 4
+
+
+async def test_a_seal_that_names_another_drops_the_group(world: World) -> None:
+    await taken(world)
+    world.ledger.seal(OBJECT_ID, (OTHER,) * 6)
+    await follow(world)
+    assert await gone(world)
+
+
+@pytest.mark.parametrize(
+    "kind", [EventType.REJECT_SEAL_OBJECT, EventType.DELETE_OBJECT, EventType.CANCEL_CREATE_OBJECT]
+)
+async def test_an_object_that_is_gone_from_the_chain_is_dropped(world: World, kind: EventType) -> None:
+    await taken(world)
+    found = world.ledger.objects.pop(OBJECT_ID)
+    world.ledger.event(kind, found)
+    await follow(world)
+    assert await gone(world)
+
+
+async def test_a_discontinued_object_is_dropped(world: World) -> None:
+    await taken(world)
+    world.ledger.seal(OBJECT_ID, named(world))
+    found = world.ledger.objects[OBJECT_ID]
+    world.ledger.objects[OBJECT_ID] = replace(found, status=ObjectStatus.DISCONTINUED)
+    world.ledger.event(EventType.DISCONTINUE_OBJECT, found)
+    await follow(world)
+    assert await gone(world)
+
+
+async def test_an_update_drops_the_old_content_only_when_it_is_sealed(world: World) -> None:
+    await taken(world)
+    world.ledger.seal(OBJECT_ID, named(world))
+    await follow(world)
+    await begin_update(world)
+    world.ledger.event(EventType.UPDATE_OBJECT_CONTENT, world.ledger.objects[OBJECT_ID])
+    await follow(world)
+    assert await states(world) == [ReceivedState.SEALED, ReceivedState.SIGNED]
+    world.ledger.seal(OBJECT_ID, named(world))
+    await follow(world)
+    assert await states(world) == [ReceivedState.SEALED]
+    assert await world.keys() == {"e42_s0_p2_v1"}
+
+
+async def test_an_update_sealed_with_another_drops_both_contents(world: World) -> None:
+    await taken(world)
+    world.ledger.seal(OBJECT_ID, named(world))
+    await begin_update(world)
+    world.ledger.seal(OBJECT_ID, (OTHER,) * 6)
+    await follow(world)
+    assert await gone(world)
+
+
+async def test_a_rejected_update_leaves_the_content_before_it(world: World) -> None:
+    await taken(world)
+    world.ledger.seal(OBJECT_ID, named(world))
+    await begin_update(world)
+    found = world.ledger.objects[OBJECT_ID]
+    world.ledger.objects[OBJECT_ID] = replace(found, update=None)
+    world.ledger.event(EventType.REJECT_SEAL_OBJECT, found)
+    await follow(world)
+    assert await states(world) == [ReceivedState.SEALED]
+    assert await world.keys() == {f"e42_s{s}_p2" for s in range(4)}
+
+
+async def test_events_seen_twice_or_late_change_nothing(world: World) -> None:
+    await taken(world)
+    found = world.ledger.objects[OBJECT_ID]
+    world.ledger.event(EventType.REJECT_SEAL_OBJECT, found)  # of an earlier life, as it were: the object is there
+    world.ledger.seal(OBJECT_ID, named(world))
+    await follow(world)
+    for event in list(world.ledger.log):
+        world.ledger.event(event.type, found)
+    await follow(world)
+    assert await states(world) == [ReceivedState.SEALED]
+
+
+async def test_the_cursor_does_not_pass_an_event_that_could_not_be_carried_out(world: World) -> None:
+    await taken(world)
+    world.ledger.event(EventType.DELETE_OBJECT, world.ledger.objects.pop(OBJECT_ID))
+    world.store.fail_next("delete", StoreFailed("disk", "EIO"))
+    with pytest.raises(StoreFailed):
+        await world.follower.tick()
+    await follow(world)
+    assert await gone(world)
+
+
+async def test_a_new_database_does_not_replay_the_whole_chain(world: World) -> None:
+    world.ledger.height = 5_000_000
+    await world.follower.cursors.set(CURSOR, 0)
+    assert not await world.follower.tick()
+    assert await world.follower.cursors.get(CURSOR) == 5_000_000
+
+
+async def test_a_group_that_nobody_seals_is_collected_after_its_time_and_not_before(world: World) -> None:
+    await taken(world)
+    world.clock.advance(TTL_S)
+    await world.collector.tick()
+    assert len(await world.keys()) == 4
+    world.clock.advance(1)
+    assert await world.collector.tick()
+    assert await gone(world)
+
+
+async def test_a_stream_broken_off_for_good_is_collected(world: World) -> None:
+    world.on_chain(GROUP)
+    with pytest.raises(GroupIncomplete):
+        await world.send(GROUP, only=[0, 2])
+    world.clock.advance(TTL_S + 1)
+    await world.collector.tick()
+    assert await gone(world)
+
+
+async def test_the_collector_finds_the_seal_that_the_follower_missed(world: World) -> None:
+    await taken(world)
+    world.ledger.seal(OBJECT_ID, named(world))
+    world.clock.advance(TTL_S + 1)
+    await world.collector.tick()
+    assert await states(world) == [ReceivedState.SEALED]
+    assert len(await world.keys()) == 4
+
+
+async def test_the_collector_finds_the_deletion_that_the_follower_missed(world: World) -> None:
+    await taken(world)
+    world.ledger.seal(OBJECT_ID, named(world))
+    await follow(world)
+    world.ledger.objects.clear()
+    assert await world.collector.tick()
+    assert await gone(world)
+
+
+async def test_a_collection_that_stops_half_way_is_finished_by_the_next(world: World) -> None:
+    await taken(world)
+    world.clock.advance(TTL_S + 1)
+    world.store.fail_next("delete", StoreFailed("disk", "EIO"), landed=True)
+    with pytest.raises(StoreFailed):
+        await world.collector.tick()
+    assert len(await world.keys()) == 3
+    assert len(await world.groups()) == 1
+    await world.collector.tick()
+    assert await gone(world)
+
+
+async def test_a_piece_left_without_a_record_goes_with_its_group(world: World) -> None:
+    world.on_chain(GROUP)
+    with pytest.raises(GroupIncomplete):
+        await world.send(GROUP, only=[0])
+    await world.store.put(EcPieceKey(OBJECT_ID, 0, SegmentIndex(3), COLUMN), b"x")
+    world.clock.advance(TTL_S + 1)
+    await world.collector.tick()
+    assert await gone(world)
+
+
+async def test_a_group_the_chain_names_us_for_is_kept_though_it_is_not_whole(world: World) -> None:
+    world.on_chain(GROUP)
+    with pytest.raises(GroupIncomplete):
+        await world.send(GROUP, only=[0])
+    world.ledger.seal(OBJECT_ID, named(world))
+    world.clock.advance(TTL_S + 1)
+    assert not await world.collector.tick()
+    assert await states(world) == [ReceivedState.RECEIVING]
+    assert await world.records.unsealed(world.clock.now_ms() - int(TTL_S * 1000), 10) == []
+
+
+async def test_an_object_deleted_while_it_arrives_ends_the_stream(world: World) -> None:
+    world.on_chain(GROUP)
+    begun = asyncio.Event()
+
+    async def frames() -> AsyncIterator[Frame]:
+        yield await world.opening(await world.offer(GROUP.ref))
+        for frame in piece_frames(GROUP, [0]):
+            yield frame
+        begun.set()
+        await asyncio.Event().wait()
+
+    async def receive() -> None:
+        async for _ in world.receiver.replicate(frames()):
+            pass
+
+    receiving = asyncio.create_task(receive())
+    await begun.wait()
+    world.ledger.event(EventType.DELETE_OBJECT, world.ledger.objects.pop(OBJECT_ID))
+    await follow(world)
+    with pytest.raises(Overloaded):
+        await receiving
+    assert await gone(world)
