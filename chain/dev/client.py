@@ -13,6 +13,7 @@ import grpc
 
 from chain.config import ChainConfig
 from chain.dev.caches import Caches
+from chain.dev.faults import Faults
 from chain.dev.follower import Follower, Watch
 from proto import chain_pb2 as pb
 from proto.chain_pb2_grpc import ChainStub
@@ -143,6 +144,17 @@ class DevChainClient:
         follower = self._follower
         await follower.until(lambda: follower.connected and follower.newest.height > after_height)
         return follower.newest
+
+    async def set_faults(self, faults: Faults) -> None:
+        """For tests: InvalidRequest where the node does not allow it."""
+        await self._stub.SetFaults(
+            pb.SetFaultsRequest(
+                pause_blocks=faults.pause_blocks,
+                drop_next_txs=faults.drop_next_txs,
+                fail_next_broadcasts=faults.fail_next_broadcasts,
+                block_delay_ms=faults.block_delay_ms,
+            )
+        )
 
     async def _moved(self, connections: int, height: int) -> None:
         """After a failed call: until there is a reason to hope for another answer."""

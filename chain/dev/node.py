@@ -171,14 +171,16 @@ class Node:
 
     async def _due(self) -> None:
         """Until it is time for the next block: at once when there is more than fits into one."""
-        if len(self.pool) < self.config.max_txs_per_block and self.config.production is Production.INTERVAL:
+        at_intervals = self.config.production is Production.INTERVAL
+        if at_intervals and len(self.pool) < self.config.max_txs_per_block:
             await self._clock.sleep(self.config.block_interval_ms / 1000)
-        await self._clock.sleep(self.faults.block_delay_ms / 1000)
-        await self._unpaused()
-        if self.config.production is Production.WHEN_PENDING:
-            while not len(self.pool):
+        while True:
+            if not at_intervals:
                 await self.pool.filled.wait()
-                await self._unpaused()
+            await self._clock.sleep(self.faults.block_delay_ms / 1000)
+            await self._unpaused()
+            if at_intervals or len(self.pool):
+                return
 
     async def _unpaused(self) -> None:
         while self.faults.pause_blocks:
