@@ -9,22 +9,19 @@ from chain.open import open_chain
 from downloader.config import DownloaderConfig
 from downloader.reading import SegmentReader
 from downloader.rebuild import Rebuilder
-from downloader.rpc import DownloaderRpc
+from downloader.rpc import served
 from downloader.service import DownloaderService
 from piecestore.open import shared_piece_store
-from proto.downloader_pb2_grpc import add_DownloaderServicer_to_server
 from receiver.client import open_receivers
 from signer import client as signer
 from sp.crypto.ec import best_kernel
 from sp.runtime.ids import JobIds
 from sp.runtime.limits import ByteBudget, Slots
 from sp.runtime.parts import Parts
-from sp.runtime.rpc import Serving, serving
+from sp.runtime.rpc import serving
 from spdb.jobs import Jobs
 from spdb.objects import Objects
 from spdb.open import shared_database
-
-SERVICE = "greenfield_sp.downloader.v1.Downloader"
 
 
 @asynccontextmanager
@@ -54,8 +51,7 @@ async def running(parts: Parts) -> AsyncIterator[DownloaderService]:
         Slots("downloads", config.max_downloads),
     )
     endpoint, tls = parts.common.endpoint.downloader, parts.common.tls
-    serve = Serving(add_DownloaderServicer_to_server, DownloaderRpc(downloader), SERVICE)
-    async with serving(endpoint, [serve], tls=tls) as address:
+    async with serving(endpoint, [served(downloader)], tls=tls) as address:
         parts.listens("downloader", address)
         parts.publish("downloader", downloader)
         try:

@@ -7,10 +7,17 @@ from typing import Any
 
 from downloader.service import DownloaderService
 from proto import downloader_pb2 as pb
-from proto.downloader_pb2_grpc import DownloaderServicer
+from proto.downloader_pb2_grpc import DownloaderServicer, add_DownloaderServicer_to_server
 from sp.domain.ids import JobId
 from sp.runtime.chunks import chunks_of
+from sp.runtime.rpc import Serving
 from sp.wire import jobs as wire
+
+SERVICE = "greenfield_sp.downloader.v1.Downloader"
+
+
+def served(downloader: DownloaderService) -> Serving:
+    return Serving(add_DownloaderServicer_to_server, DownloaderRpc(downloader), SERVICE)
 
 
 class DownloaderRpc(DownloaderServicer):

@@ -9,7 +9,6 @@ from chain.client import Chain
 from chain.open import open_chain
 from p2p import client as p2p
 from piecestore.open import shared_piece_store
-from proto.tasknode_pb2_grpc import add_TaskNodeServicer_to_server
 from receiver.client import open_receivers
 from signer import client as signer
 from signer.client import Signer
@@ -18,7 +17,7 @@ from sp.runtime.chores import Chore
 from sp.runtime.ids import JobIds, actor_name
 from sp.runtime.limits import ByteBudget
 from sp.runtime.parts import Parts
-from sp.runtime.rpc import Serving, serving
+from sp.runtime.rpc import serving
 from spdb.cursors import Cursors
 from spdb.database import Database
 from spdb.deletions import Deletions
@@ -32,12 +31,10 @@ from tasknode.deletions import ChainFollower, Deleter
 from tasknode.onchain import OnChain
 from tasknode.pipeline import Pipeline
 from tasknode.replicate import Replicator
-from tasknode.rpc import TaskNodeRpc
+from tasknode.rpc import served
 from tasknode.seal import Sealer
 from tasknode.service import JobChanges, TaskNodeService
 from tasknode.worker import Worker
-
-SERVICE = "greenfield_sp.tasknode.v1.TaskNode"
 
 
 @asynccontextmanager
@@ -55,8 +52,7 @@ async def running(parts: Parts) -> AsyncIterator[TaskNodeService]:
     chores = parts.chores(*_chores(parts, config, database, chain, keys, onchain, worker, actor))
     tasknode = TaskNodeService(jobs, Objects(database, parts.clock), worker, changes, chores, actor)
     endpoint, tls = parts.common.endpoint.tasknode, parts.common.tls
-    serve = Serving(add_TaskNodeServicer_to_server, TaskNodeRpc(tasknode), SERVICE)
-    async with serving(endpoint, [serve], tls=tls) as address, chores:
+    async with serving(endpoint, [served(tasknode)], tls=tls) as address, chores:
         parts.listens("tasknode", address)
         parts.publish("tasknode", tasknode)
         working = parts.spawn(worker.run(), "tasknode worker")

@@ -7,11 +7,18 @@ from typing import Any
 
 from proto import common_pb2
 from proto import tasknode_pb2 as pb
-from proto.tasknode_pb2_grpc import TaskNodeServicer
+from proto.tasknode_pb2_grpc import TaskNodeServicer, add_TaskNodeServicer_to_server
 from sp.domain.addresses import parse_address
 from sp.domain.ids import JobId
+from sp.runtime.rpc import Serving
 from sp.wire import jobs as wire
 from tasknode.client import JobDetail, TaskNode
+
+SERVICE = "greenfield_sp.tasknode.v1.TaskNode"
+
+
+def served(tasknode: TaskNode) -> Serving:
+    return Serving(add_TaskNodeServicer_to_server, TaskNodeRpc(tasknode), SERVICE)
 
 
 class TaskNodeRpc(TaskNodeServicer):

@@ -6,21 +6,18 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from piecestore.open import shared_piece_store
-from proto.uploader_pb2_grpc import add_UploaderServicer_to_server
 from sp.runtime.chores import Chore
 from sp.runtime.ids import JobIds, actor_name
 from sp.runtime.limits import Slots
 from sp.runtime.parts import Parts
-from sp.runtime.rpc import Serving, serving
+from sp.runtime.rpc import serving
 from spdb.jobs import Jobs
 from spdb.open import shared_database
 from tasknode import client as tasknode
 from uploader.chores import SegmentCollector
 from uploader.config import UploaderConfig
-from uploader.rpc import UploaderRpc
+from uploader.rpc import served
 from uploader.service import UploaderService
-
-SERVICE = "greenfield_sp.uploader.v1.Uploader"
 
 
 @asynccontextmanager
@@ -32,13 +29,10 @@ async def running(parts: Parts) -> AsyncIterator[UploaderService]:
     jobs = Jobs(await shared_database(parts), parts.clock, JobIds(parts.clock, parts.random).next)
     slots = Slots("uploads", config.max_uploads)
     uploader = UploaderService(pieces, jobs, await tasknode.connect(parts), parts.clock, config, slots, actor)
-    collector = SegmentCollector(
-        pieces, jobs, parts.clock, config.keep_replaced_ms, config.keep_failed_ms, actor
-    )
+    collector = SegmentCollector(pieces, jobs, parts.clock, config.keep_replaced_ms, config.keep_failed_ms, actor)
     endpoint, tls = parts.common.endpoint.uploader, parts.common.tls
-    serve = Serving(add_UploaderServicer_to_server, UploaderRpc(uploader), SERVICE)
     async with (
-        serving(endpoint, [serve], tls=tls) as address,
+        serving(endpoint, [served(uploader)], tls=tls) as address,
         parts.chores(Chore("segment collector", config.collect_interval_s, collector.tick)),
     ):
         parts.listens("uploader", address)

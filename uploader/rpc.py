@@ -6,10 +6,17 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 from proto import uploader_pb2 as pb
-from proto.uploader_pb2_grpc import UploaderServicer
+from proto.uploader_pb2_grpc import UploaderServicer, add_UploaderServicer_to_server
 from sp.domain.errors import InvalidRequest
+from sp.runtime.rpc import Serving
 from sp.wire.jobs import put_order
 from uploader.client import Uploader
+
+SERVICE = "greenfield_sp.uploader.v1.Uploader"
+
+
+def served(uploader: Uploader) -> Serving:
+    return Serving(add_UploaderServicer_to_server, UploaderRpc(uploader), SERVICE)
 
 
 class UploaderRpc(UploaderServicer):

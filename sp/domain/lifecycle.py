@@ -91,12 +91,12 @@ TABLE: Final[dict[tuple[JobState, JobEvent], JobState]] = {
     **{(state, E.DISCONTINUED): S.OBJECT_DISCONTINUED for state in (S.UPLOAD_OBJECT_DONE, *_BACKGROUND)},
 }
 
-FINAL: Final = frozenset({S.UPLOAD_OBJECT_ERROR, S.SEAL_OBJECT_DONE, S.OBJECT_DISCONTINUED})
+FINAL: Final[frozenset[JobState]] = frozenset({S.UPLOAD_OBJECT_ERROR, S.SEAL_OBJECT_DONE, S.OBJECT_DISCONTINUED})
 
-UPLOADING: Final = frozenset({S.INIT_UNSPECIFIED, S.UPLOAD_OBJECT_DOING})
+UPLOADING: Final[frozenset[JobState]] = frozenset({S.INIT_UNSPECIFIED, S.UPLOAD_OBJECT_DOING})
 """The uploader's; everything else that is not final is the task node's."""
 
-BACKGROUND: Final = frozenset({S.UPLOAD_OBJECT_DONE, *_BACKGROUND})
+BACKGROUND: Final[frozenset[JobState]] = frozenset({S.UPLOAD_OBJECT_DONE, *_BACKGROUND})
 """States from which a task node takes a job, by lease."""
 
 ERROR_EVENT: Final = {

@@ -22,7 +22,7 @@ SEED_ORDER = [
 
 
 def test_the_straight_way_goes_through_every_state_of_the_seed_in_its_order() -> None:
-    state = S.INIT_UNSPECIFIED
+    state: S = S.INIT_UNSPECIFIED
     for event, expected in SEED_ORDER:
         state = advance(state, event)
         assert state is expected
