@@ -162,7 +162,9 @@ class Sp:
 
     async def restart_as_planned(self) -> None:
         """Undo what a test did to this provider, but for what it has stored. Nothing when nothing was done."""
-        self.pieces.heal()
+        if self.runs:
+            self.pieces.heal()
+            self.services["p2p"].answering.door.open()
         if self.runs and self.sections == self.plan.sections and self.runners == RUNNERS and not self.manual_chores:
             return
         await self.stop()

@@ -96,8 +96,8 @@ def is_running(pid: int) -> bool:
 
 @pytest.fixture(scope="module")
 def net(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Network]:
-    """sp0 runs as one process per service, the others as one process each. Bucket `split` is sp0's, `whole` sp1's; split/sealed
-    is an object."""
+    """sp0 runs as one process per service, the others as one process each. Bucket `split` is sp0's, with an
+    object `sealed`; bucket `whole` is sp1's."""
     network = Network(tmp_path_factory.mktemp("net"))
     up = ("testnet", "up", "--detach", "--split", "sp0", "--block-interval-ms", "100")
     try:
