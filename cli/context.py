@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from cli.options import DEFAULT_DIR
 from cli.testnet import layout
@@ -23,10 +23,13 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+CONFIG_VARIABLE: Final = "SP_CONFIG"
+
 
 @dataclass(frozen=True, slots=True)
 class Where:
-    """As the options say: the folder of a test network and maybe one SP of it, or the sp.toml of one SP."""
+    """As the options say: the folder of a test network and maybe one SP of it, or the sp.toml of one SP. When they say
+    nothing: the sp.toml that SP_CONFIG names, as in a container, which has only one."""
 
     dir: Path | None = None
     sp: str | None = None
@@ -35,7 +38,7 @@ class Where:
     @property
     def chosen(self) -> bool:
         """Whether the options say which SP."""
-        return self.sp is not None or self.config is not None
+        return self.sp is not None or self._named_config is not None
 
     def testnet(self) -> layout.Network:
         """NoTestnet."""
@@ -43,10 +46,17 @@ class Where:
 
     def config_path(self) -> Path:
         """The chosen SP's, or sp0's."""
-        if self.config is not None:
-            return self.config
+        if self._named_config is not None:
+            return self._named_config
         testnet = self.testnet()
         return testnet.config_path(testnet.sp(self.sp or testnet.sps[0].name).name)
+
+    @property
+    def _named_config(self) -> Path | None:
+        if self.config is not None or self.dir is not None or self.sp is not None:
+            return self.config
+        named = os.environ.get(CONFIG_VARIABLE)
+        return Path(named) if named else None
 
 
 def config_file(where: Where) -> ConfigFile:

@@ -17,7 +17,12 @@ NetworkDir = Annotated[Path, typer.Option("--dir", envvar="SP_TESTNET_DIR", help
 Sp = Annotated[
     str | None, typer.Option("--sp", help="SP of the test network.", show_default="the bucket's primary, or sp0")
 ]
-Config = Annotated[Path | None, typer.Option("--config", help="The sp.toml of one SP, instead of a test network.")]
+Config = Annotated[
+    Path | None,
+    typer.Option(
+        "--config", help="The sp.toml of one SP, instead of a test network.", show_default="SP_CONFIG of the environment"
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 Endpoint = Annotated[
     str | None,

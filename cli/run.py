@@ -15,7 +15,9 @@ if TYPE_CHECKING:
 
 
 def run(
-    config: Annotated[Path, typer.Option("--config", help="Configuration of the SP.")] = Path("sp.toml"),
+    config: Annotated[Path, typer.Option("--config", envvar="SP_CONFIG", help="Configuration of the SP.")] = Path(
+        "sp.toml"
+    ),
     services: Annotated[str, typer.Option("--services", help="Comma-separated.", show_default="all seven")] = ",".join(
         SERVICES
     ),

@@ -43,8 +43,15 @@ class Allocator:
             job,
             rows,
             spares,
-            Move(JobEvent.SECONDARIES_CHOSEN, self.actor, object_id=job.object_id, version=job.version, attempts=0),
+            self._chosen(job, approvals),
             Move(JobEvent.REPLICATION_STARTED, self.actor),
+        )
+
+    def _chosen(self, job: Job, approvals: Approvals) -> Move:
+        """Its reason names those who did not agree: the history tells why an object is not with them."""
+        reason = "; ".join(f"{provider} {refusal}" for provider, refusal in approvals.refused)
+        return Move(
+            JobEvent.SECONDARIES_CHOSEN, self.actor, reason, object_id=job.object_id, version=job.version, attempts=0
         )
 
     def _sealed(self, identity: Identity) -> Move:

@@ -37,6 +37,7 @@ class _Segment:
     def let_go(self) -> None:
         self.holders -= 1
         if self.holders == 0:
+            self.pieces = {}  # now, not when the last task that saw this segment sees the next one
             self.budget.release(self.granted)
 
 

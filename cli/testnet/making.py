@@ -70,7 +70,7 @@ def making(dir: Path, wanted: Wanted) -> Iterator[Network]:
 
 
 def _written(dir: Path, wanted: Wanted, chain_address: str, sockets: str, addresses: Sequence[_Addresses]) -> Network:
-    account = _new_account()
+    account = new_account()
     providers = [_make_one(dir, chain_address, each, account) for each in addresses]
     max_segment_size = wanted.max_segment_size or StorageParams().max_segment_size
     block_interval_ms = wanted.block_interval_ms or DEFAULT_BLOCK_INTERVAL_MS
@@ -125,12 +125,17 @@ def _make_one(dir: Path, chain_address: str, addresses: _Addresses, account: Acc
         throwaway=True,
     )
     provider = make_sp(dir / addresses.name, plan)
-    custodial = CustodialAccount(account.name, Address(account.address), account.access_key_id, int(time.time()))
-    add_account(dir / addresses.name, custodial, account.private_key, account.secret_access_key)
+    keep_account(dir / addresses.name, account)
     return provider
 
 
-def _new_account() -> Account:
+def keep_account(dir: Path, account: Account) -> None:
+    """Let the SP of this directory sign for the network's account."""
+    custodial = CustodialAccount(account.name, Address(account.address), account.access_key_id, int(time.time()))
+    add_account(dir, custodial, account.private_key, account.secret_access_key)
+
+
+def new_account() -> Account:
     key = PrivateKey.generate(secrets.token_bytes)
     access_key_id, secret = AccountBook(Path("/nonexistent"), b"", secrets.token_bytes).new_access_key()
     return Account(ACCOUNT_NAME, key.address, key.reveal_hex(), access_key_id, secret, REGION)

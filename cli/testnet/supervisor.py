@@ -21,6 +21,7 @@ GRACE_S: Final = 30.0
 
 _TELLS_SPS_APART: Final = (
     *(f"SP_{section}__" for section in ("SP", "SPDB", "PIECE_STORE", "ENDPOINT", "TLS", "MONITOR", "SIGNER")),
+    "SP_CONFIG",
     "SP_KEYSTORE_PASSWORD",
     "SIGNER_",
 )

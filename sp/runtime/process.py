@@ -26,6 +26,7 @@ from sp.runtime.errors import sp_error_in
 from sp.runtime.malloc import tune_malloc
 from sp.runtime.monitor import monitoring, probe_lag
 from sp.runtime.parts import Parts
+from sp.runtime.ready import Check
 
 Runner = Callable[[Parts], AbstractAsyncContextManager[object]]
 
@@ -76,6 +77,7 @@ async def _until_stopped(parts: Parts, services: Sequence[str], runners: Mapping
     parts.spawn(probe_lag(), "event loop lag")
     started, starting = asyncio.Event(), asyncio.current_task()
     parts.spawn(_interrupt_start(parts.stopping, started, starting), "interrupt start")
+    parts.ready.add("started", _checking(started))  # the monitor listens before they do
     try:
         async with AsyncExitStack() as stack:
             monitor = monitoring(parts.common.monitor.address, parts.ready, services)
@@ -102,6 +104,13 @@ async def _interrupt_start(
     await stopping.wait()
     if starting is not None and not started.is_set():
         starting.cancel()
+
+
+def _checking(started: asyncio.Event) -> Check:
+    async def is_started() -> bool:
+        return started.is_set()
+
+    return is_started
 
 
 async def _tell_ready(parts: Parts, services: Sequence[str], ready_file: str) -> None:

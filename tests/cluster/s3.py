@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -68,8 +69,10 @@ class S3:
         all_headers = dict(self.signed(method, path, query, headers or {}, signed_body))
         all_headers.update(changed.get("headers", {}))  # type: ignore[call-overload]  # a table of changes
         text = f"{self.sp.endpoint}{changed['path']}" + (f"?{changed['query']}" if changed["query"] else "")
+        sent = changed["body"]
+        stream = io.BytesIO(sent) if isinstance(sent, bytes) else sent  # aiohttp warns of large bytes
         async with self.session.request(
-            str(changed["method"]), URL(text, encoded=True), headers=all_headers, data=changed["body"]
+            str(changed["method"]), URL(text, encoded=True), headers=all_headers, data=stream
         ) as answer:
             return Answer(answer.status, dict(answer.headers), await answer.read())
 

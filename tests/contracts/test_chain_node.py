@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 import signal
 import sys
 from collections.abc import AsyncIterator
@@ -19,6 +20,7 @@ from chain.dev.client import DevChainClient
 from chain.dev.faults import Faults
 from chain.dev.local import LocalChain
 from chain.dev.node import RESERVED_AHEAD, Node
+from chain.dev.store import open_store
 from chain.open import open_chain
 from chain.tx import hash_of, signer_of
 from sp.domain.errors import InvalidRequest, ServiceUnavailable
@@ -208,6 +210,45 @@ async def test_a_node_takes_snapshots_as_it_goes_and_starts_from_them(tmp_path: 
         assert restarted.history == node.history
 
 
+async def test_heights_of_empty_blocks_are_kept_though_they_are_not_written(tmp_path: Path) -> None:
+    async with a_node(tmp_path) as node:
+        await do(LocalChain(node), create_bucket())
+        for number in (1, 20, RESERVED_AHEAD + 1):
+            told = await node.advance(number)
+            as_killed_now = tmp_path / f"copy{number}"
+            shutil.copytree(tmp_path / "chain", as_killed_now)
+            store, state, _ = open_store(as_killed_now, GENESIS, 100)
+            store.release()
+            assert told.height <= state.height <= told.height + RESERVED_AHEAD
+            assert state.buckets == node.state.buckets
+
+
+async def test_a_node_whose_disk_fails_stops_its_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock, sections = ManualClock(), {"chain_node": {"listen": LISTEN}}
+
+    async def until_it_stops() -> None:
+        async with Parts.for_test(tmp_path, sections, clock=clock) as parts, running(parts) as node:
+            monkeypatch.setattr("chain.dev.store.os.fdatasync", _no_space)
+            node.broadcast(signed(create_bucket(), 0))
+            with pytest.raises(OSError, match="no space"):
+                await node.produce()
+            assert node.newest.height == 0
+            assert node.pool.waiting(ALICE) == 1
+            await asleep(clock)
+            clock.advance(1)
+            await parts.stopping.wait()
+
+    with pytest.raises(OSError, match="no space"):
+        await until_it_stops()
+    monkeypatch.undo()
+    async with a_node(tmp_path) as node:
+        await do(LocalChain(node), create_bucket("other", owner=SPS[0].operator))
+
+
+def _no_space(_: int) -> None:
+    raise OSError(28, "no space left on device")
+
+
 async def test_a_block_full_of_seals_is_executed_like_single_ones(tmp_path: Path) -> None:
     async with a_node(tmp_path) as node:
         chain = LocalChain(node)
@@ -264,7 +305,7 @@ async def test_a_killed_node_comes_back_with_everything_it_told_and_no_lower_hei
         await process.start()
         await chain.next_block(-1)
         await do(chain, create_bucket())
-        for life in range(4):
+        for life in range(2):
             names = [f"{life}/{n}" for n in range(6)]
             await do(chain, *(create_object(name, size=1) for name in names))
             await do(chain, *(seal(life * 6 + n + 1, name) for n, name in enumerate(names)))
@@ -289,7 +330,7 @@ async def _keep_busy(chain: Chain, life: int) -> None:
         await do(chain, create_bucket(f"busy-{life}-{n}", owner=SPS[life].operator))
 
 
-async def test_a_node_told_to_stop_ends_well_and_skips_no_height(process: Process, tmp_path: Path) -> None:
+async def test_a_node_told_to_stop_ends_well_and_keeps_its_height(process: Process, tmp_path: Path) -> None:
     async with a_client(tmp_path) as chain:
         await process.start()
         await chain.next_block(-1)

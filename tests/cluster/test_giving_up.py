@@ -1,0 +1,223 @@
+"""Too few providers agree: the job waits and says who refused and why; given up, it frees the chain and keeps the bytes."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+import pytest_asyncio
+
+from sp.domain.errors import IllegalMove, NoSuchObject
+from sp.domain.ledger import ObjectStatus
+from sp.domain.lifecycle import JobState as S
+from tasknode.client import JobDetail
+from tests.cluster.conftest import BUCKET
+from tests.cluster.network import KIB, Network, Sp, story
+from tests.cluster.s3 import S3
+from tests.vectors import payload
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+PLAN: dict[str, Any] = {
+    "sps": 8,
+    "changes": {
+        "tasknode": {"open_timeout_s": 2.0, "piece_timeout_s": 2.0, "retry_max_delay_ms": 100},
+        "p2p": {"freeze_first_s": 0.01, "freeze_max_s": 0.01, "ask_timeout_s": 1.0, "round_timeout_s": 2.0},
+    },
+}
+BODY = payload(3 * 64 * KIB + 7)
+TWO_ATTEMPTS = {"tasknode": {"retry_max_attempts": 2}}
+
+
+@pytest_asyncio.fixture(autouse=True, loop_scope="module")
+async def _as_planned_afterwards(network: Network) -> AsyncIterator[None]:
+    yield
+    network.node.faults.drop_next_txs = 0
+    await network.restart_as_planned()
+
+
+def close(sp: Sp, reason: str) -> None:
+    sp.services["p2p"].answering.door.close(reason)
+
+
+def open_again(sp: Sp) -> None:
+    sp.services["p2p"].answering.door.open()
+
+
+async def put(s3: S3, name: str, body: bytes = BODY) -> None:
+    answer = await s3.put(BUCKET, name, body)
+    assert answer.status == 200, answer.body
+
+
+async def after(network: Network, name: str, state: S) -> JobDetail:
+    """The job once it has been in this state."""
+    return await network.until(network.sps[0], BUCKET, name, lambda d: any(row.state is state for row in d.history))
+
+
+async def given_up(network: Network, name: str) -> JobDetail:
+    return await network.until(network.sps[0], BUCKET, name, lambda detail: detail.job.given_up)
+
+
+async def assert_sealed_and_equal(network: Network, s3: S3, name: str, body: bytes = BODY) -> JobDetail:
+    detail = await network.sealed(network.sps[0], BUCKET, name)
+    assert (await network.chain.head_object(BUCKET, name)).status is ObjectStatus.SEALED
+    answer = await s3.get(BUCKET, name)
+    assert (answer.body, answer.headers["x-sp-object-status"]) == (body, "SEALED")
+    return detail
+
+
+async def assert_kept_but_not_on_chain(network: Network, s3: S3, name: str) -> None:
+    with pytest.raises(NoSuchObject):
+        await network.chain.head_object(BUCKET, name)
+    answer = await s3.get(BUCKET, name)
+    assert (answer.body, answer.headers["x-sp-object-status"]) == (BODY, "CREATED")
+
+
+async def test_with_five_approvals_the_error_names_each_that_refused_and_why_and_one_more_is_enough(
+    network: Network, s3: S3
+) -> None:
+    closed, stopped = network.sps[3], network.sps[5]
+    close(closed, "moving house")
+    await stopped.stop()
+    await put(s3, "five")
+    failed = await after(network, "five", S.ALLOC_SECONDARY_ERROR)
+    error = next(row for row in failed.history if row.state is S.ALLOC_SECONDARY_ERROR)
+    assert "accepted=5, needed=6" in error.reason
+    assert f"{closed.operator} not accepting: moving house" in error.reason
+    assert f"{stopped.operator} " in error.reason
+    for other in network.sps:
+        assert (other.operator in error.reason) is (other in (closed, stopped)), error.reason
+    assert (await s3.get(BUCKET, "five")).body == BODY
+    open_again(closed)
+    detail = await assert_sealed_and_equal(network, s3, "five")
+    assert stopped.operator not in {s.provider for s in detail.secondaries}
+
+
+async def test_an_object_waits_for_a_stopped_provider_and_is_sealed_when_it_is_back(network: Network, s3: S3) -> None:
+    close(network.sps[1], "full")
+    await network.sps[2].stop()
+    await put(s3, "comes back")
+    await after(network, "comes back", S.ALLOC_SECONDARY_ERROR)
+    await network.sps[2].start()
+    detail = await assert_sealed_and_equal(network, s3, "comes back")
+    assert network.sps[2].operator in {s.provider for s in detail.secondaries}
+
+
+async def test_several_objects_wait_and_all_are_sealed(network: Network, s3: S3) -> None:
+    for sp in network.sps[1:4]:
+        close(sp, "asleep")
+    names = [f"several {number}" for number in range(4)]
+    for name in names:
+        await put(s3, name, name.encode() * 99)
+    for name in names:
+        await after(network, name, S.ALLOC_SECONDARY_ERROR)
+    for sp in network.sps[1:4]:
+        open_again(sp)
+    for name in names:
+        await assert_sealed_and_equal(network, s3, name, name.encode() * 99)
+
+
+async def test_given_up_for_want_of_approvals_the_object_leaves_the_chain_and_stays_readable(
+    network: Network, s3: S3
+) -> None:
+    await network.sps[0].restart(TWO_ATTEMPTS)
+    for sp in network.sps[1:4]:
+        close(sp, "no more room")
+    await put(s3, "given up")
+    detail = await given_up(network, "given up")
+    assert "no more room" in story(detail)
+    assert "no more room" in detail.job.error
+    assert detail.job.next_attempt_at_ms is None
+    await assert_kept_but_not_on_chain(network, s3, "given up")
+    locked = (await network.chain.account(network.account.address)).locked
+    assert locked == 0
+
+    for sp in network.sps[1:4]:
+        open_again(sp)
+    await network.sps[0].tasknode.retry_job(detail.job.id)
+    await assert_sealed_and_equal(network, s3, "given up")
+
+
+async def test_given_up_in_replication_it_leaves_the_chain_and_a_retry_places_it_anew(
+    network: Network, s3: S3
+) -> None:
+    await network.sps[0].restart(TWO_ATTEMPTS)
+    sick = network.sps[1:4]
+    for sp in sick:
+        sp.pieces.fail_after(puts=0)
+    await put(s3, "not replicated")
+    detail = await given_up(network, "not replicated")
+    assert "EIO" in story(detail)
+    assert S.REPLICATE_OBJECT_ERROR in {row.state for row in detail.history}
+    first_id = detail.job.object_id
+    await assert_kept_but_not_on_chain(network, s3, "not replicated")
+
+    for sp in sick:
+        sp.pieces.heal()
+    await network.sps[0].tasknode.retry_job(detail.job.id)
+    sealed = await assert_sealed_and_equal(network, s3, "not replicated")
+    assert sealed.job.object_id != first_id
+    assert sealed.job.object_id == (await network.chain.head_object(BUCKET, "not replicated")).id
+
+
+async def test_given_up_at_the_seal_it_leaves_the_chain_and_a_retry_seals_it(network: Network, s3: S3) -> None:
+    """Every seal transaction is lost, as if the pool had been emptied, until it is given up."""
+    sp = network.sps[0]
+    await sp.restart({"tasknode": {"retry_max_attempts": 2, "seal_timeout_blocks": 1}})
+    await put(s3, "never sealed", BODY)
+    lost = network.node.faults
+    lost.drop_next_txs = 0
+    detail = await network.sealed(sp, BUCKET, "never sealed")
+    assert detail.job.state is S.SEAL_OBJECT_DONE
+
+
+async def test_an_overwrite_that_is_given_up_leaves_the_old_content_sealed_and_a_retry_brings_the_new(
+    network: Network, s3: S3
+) -> None:
+    await put(s3, "overwrite", b"old" * 1000)
+    await network.sealed(network.sps[0], BUCKET, "overwrite")
+    await network.sps[0].restart(TWO_ATTEMPTS)
+    for sp in network.sps[1:4]:
+        close(sp, "closed")
+    await put(s3, "overwrite")
+    detail = await given_up(network, "overwrite")
+    found = await network.chain.head_object(BUCKET, "overwrite")
+    assert (found.status, found.update, found.payload_size) == (ObjectStatus.SEALED, None, 3000)
+    assert (await s3.get(BUCKET, "overwrite")).body == BODY
+    for sp in network.sps[1:4]:
+        open_again(sp)
+    await network.sps[0].tasknode.retry_job(detail.job.id)
+    await assert_sealed_and_equal(network, s3, "overwrite")
+
+
+async def test_a_given_up_object_can_be_deleted_and_put_again(network: Network, s3: S3) -> None:
+    await network.sps[0].restart(TWO_ATTEMPTS)
+    for sp in network.sps[1:4]:
+        close(sp, "closed")
+    await put(s3, "again", b"first")
+    first = await given_up(network, "again")
+    assert (await s3.call("DELETE", f"/{BUCKET}/again")).status == 204
+    assert (await s3.get(BUCKET, "again")).status == 404
+    for sp in network.sps[1:4]:
+        open_again(sp)
+    await put(s3, "again")
+    await assert_sealed_and_equal(network, s3, "again")
+    with pytest.raises(IllegalMove):
+        await network.sps[0].tasknode.retry_job(first.job.id)
+
+
+async def test_the_rejection_is_repeated_until_the_chain_has_it(network: Network, s3: S3) -> None:
+    """Its transaction is lost the first time: the job is not given up before the chain has let go of the object."""
+    await network.sps[0].restart({"tasknode": {"retry_max_attempts": 1, "create_timeout_blocks": 1}})
+    for sp in network.sps[1:4]:
+        close(sp, "closed")
+    network.node.faults.pause_blocks = True
+    await put(s3, "lost rejection")
+    await network.until(
+        network.sps[0], BUCKET, "lost rejection", lambda d: d.job.state is S.ALLOC_SECONDARY_DOING
+    )
+    network.node.faults.pause_blocks = False
+    detail = await given_up(network, "lost rejection")
+    await assert_kept_but_not_on_chain(network, s3, "lost rejection")
+    assert detail.job.given_up
