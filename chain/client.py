@@ -54,15 +54,21 @@ class Chain(Protocol):
         """An account that never appeared has nonce 0."""
 
     async def broadcast(self, signed_tx: bytes) -> TxHash:
-        """Hand a signed transaction (proto SignedTx) to the chain's pool: checked against the newest state, not yet in
-        a block. TxRefused when the check fails. ServiceUnavailable leaves open whether it arrived."""
+        """Hand a signed transaction (proto SignedTx) to the chain's pool, where it waits for a block.
+
+        TxRefused when its signature is wrong or its nonce not the next one (sdk 32), counting those that wait. What its
+        message asks is decided in the block: the TxResult has that code. Overloaded when the pool is full.
+        ServiceUnavailable leaves open whether it arrived.
+        """
 
     async def wait_tx(self, tx_hash: TxHash, until_height: int) -> TxResult:
-        """The transaction's result as soon as it is in a block; TxNotSeen once the chain is past `until_height`."""
+        """The transaction's result, a refusal too, as soon as it is in a block; TxNotSeen once the chain is past
+        `until_height`. Goes on through a restart of the node; ServiceUnavailable when there is none for long."""
 
     async def events(self, after_height: int, limit_blocks: int) -> tuple[int, list[ChainEvent]]:
-        """Events of the blocks after `after_height`, at most `limit_blocks` of them: (last height covered, events).
-        (after_height, []) when there is no newer block."""
+        """Events of the blocks after `after_height`, of at most `limit_blocks` of them that have any: (last height
+        covered, events). (after_height, []) when there is no newer block. EventsPruned: no longer known."""
 
     async def next_block(self, after_height: int) -> Block:
-        """Wait until there is a block above `after_height`; the newest. How chores follow the chain without polling."""
+        """Wait until there is a block above `after_height`; the newest. How chores follow the chain without polling.
+        Heights may be skipped. ServiceUnavailable when there is no node for long."""

@@ -91,7 +91,7 @@ async def gateway_of_bucket(where: Where, bucket: str) -> layout.NetworkSp:
     testnet = where.testnet()
     if where.sp is not None:
         return testnet.sp(where.sp)
-    path = await _primary(testnet, where.config_path(), bucket)
+    path = await _primary(testnet, testnet.config_path(testnet.sps[0].name), bucket)
     return testnet.sp(path.parent.name)
 
 

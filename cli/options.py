@@ -20,7 +20,9 @@ Sp = Annotated[
 Config = Annotated[
     Path | None,
     typer.Option(
-        "--config", help="The sp.toml of one SP, instead of a test network.", show_default="SP_CONFIG of the environment"
+        "--config",
+        help="The sp.toml of one SP, instead of a test network.",
+        show_default="SP_CONFIG of the environment",
     ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]

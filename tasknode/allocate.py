@@ -27,7 +27,7 @@ class Allocator:
     async def run(self, job: Job) -> Job:
         """The job in REPLICATE_OBJECT_DOING with its ordered secondaries stored, or in SEAL_OBJECT_DONE if the object
         is empty: the chain seals those at their creation."""
-        if job.object_id is None:
+        if job.delegated:  # one that was given up and is retried has the id of what the chain has let go of
             identity = await self.onchain.ensure_created(job)
             if identity.sealed:
                 return await self.jobs.move(job, self._sealed(identity))

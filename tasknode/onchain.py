@@ -12,7 +12,7 @@ from enum import Enum, auto
 
 from chain.client import Chain
 from signer.client import Signer
-from sp.domain.errors import NoSuchObject, NoSuchObjectId, ObjectExists, TxRefused
+from sp.domain.errors import NoSuchBucket, NoSuchObject, NoSuchObjectId, ObjectExists, TxRefused
 from sp.domain.ids import ObjectId, TxHash
 from sp.domain.jobs import Job
 from sp.domain.ledger import ChainObject, ContentUpdate, ObjectStatus, TxResult
@@ -78,9 +78,20 @@ class OnChain:
         return await self.chain.params_at(time_s)
 
     async def reject(self, job: Job) -> None:
-        """Tell the chain that this put is given up, so that its fee unlocks; nothing where it knows no such put."""
-        if job.object_id is not None and await self.fate(job) is Fate.PENDING:
+        """Tell the chain that this put is given up, so that its fee unlocks; nothing where it waits for no such put."""
+        if await self._waits_for(job):
             await self._execute(await self._reject_message(job))
+
+    async def _waits_for(self, job: Job) -> bool:
+        """Whether a seal of this put is expected. Of a delegated one by name: an attempt that failed may have created
+        it, and the row not know it."""
+        if not job.delegated:
+            return await self.fate(job) is Fate.PENDING
+        try:
+            found = await self.chain.head_object(job.bucket, job.object_name)
+        except (NoSuchBucket, NoSuchObject):
+            return False
+        return recognised(found, job) is not None
 
     async def _create(self, job: Job) -> Identity:
         assert job.payload_size is not None

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from random import Random
+from typing import Final
 
 from sp.domain.errors import JobMoved, SpError, TxRefused
 from sp.domain.jobs import Job, Move
@@ -22,6 +23,9 @@ from tasknode.seal import Sealer
 log = get_logger(__name__)
 
 S, E = JobState, JobEvent
+
+ALLOCATING: Final = frozenset({S.ALLOC_SECONDARY_DOING, S.ALLOC_SECONDARY_ERROR})
+"""States of a delegated put whose object id, if it has one, is that of an object that was given up."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,11 +45,11 @@ class Pipeline:
     actor: str
 
     async def carry(self, job: Job) -> None:
-        """As far as it goes: until it is final, or has failed and waits for its next attempt. JobMoved when another
-        owner has it."""
+        """As far as it goes: until it is final or given up, or has failed and waits for its next attempt. JobMoved when
+        another owner has it."""
         first = True
         try:
-            while job.state not in FINAL:
+            while job.state not in FINAL and not job.given_up:
                 if first and (settled := await self._settled_by_chain(job)):
                     job = settled
                 else:
@@ -59,16 +63,22 @@ class Pipeline:
 
     async def _settled_by_chain(self, job: Job) -> Job | None:
         """Before taking a job up again: has the chain sealed it meanwhile, or lost it? Then there is no work left."""
-        if job.object_id is None or job.state is S.UPLOAD_OBJECT_DONE:
+        if job.object_id is None or job.state is S.UPLOAD_OBJECT_DONE or (job.delegated and job.state in ALLOCATING):
             return None
         fate = await self.onchain.fate(job)
         if fate is Fate.SEALED:
             return await self.jobs.move(job, self.sealer.seen("found on chain"))
-        if fate is Fate.GONE:
+        if fate is Fate.GONE and not self._exhausted(job):
             return await self.jobs.move(job, Move(E.DISCONTINUED, self.actor, "the chain has this content no longer"))
         return None
 
+    def _exhausted(self, job: Job) -> bool:
+        """It has failed for the last time: what is left to do is to give it up."""
+        return job.state in RETRY_EVENT and job.attempts >= self.retry.max_attempts
+
     async def _step(self, job: Job) -> Job:
+        if self._exhausted(job):
+            return await self._give_up(job)
         steps: dict[JobState, Callable[[Job], Awaitable[Job]]] = {
             S.UPLOAD_OBJECT_DONE: self._begin,
             S.ALLOC_SECONDARY_DOING: self.allocator.run,
@@ -115,16 +125,15 @@ class Pipeline:
         return await self.jobs.move(job, Move(E.SECONDARIES_REJECTED, self.actor))
 
     async def _failed(self, job: Job, error: SpError) -> Job:
-        """To the *_ERROR state with its reason and its next attempt; or given up, and the chain told so."""
+        """To the *_ERROR state with its reason, and its next attempt: of the step, or of giving the job up."""
         log.warning("step failed", job_id=job.id, state=job.state.name, error=str(error))
-        attempts = job.attempts + 1
-        next_ms = self.retry.next_attempt_at_ms(attempts, job.created_at_ms, self.clock.now_ms(), self.random.random())
-        if next_ms is None:
-            await self._reject(job)
+        attempts, now_ms, chance = job.attempts + 1, self.clock.now_ms(), self.random.random()
+        next_ms = self.retry.next_attempt_at_ms(attempts, job.created_at_ms, now_ms, chance)
         event = ERROR_EVENT.get(job.state)
-        if event is None:  # an *_ERROR state whose retry failed at once
+        if event is None:  # an *_ERROR state that could not be left: its retry, or giving it up, failed at once
+            at_ms = now_ms + self.retry.delay_ms(attempts, chance)
             return await self.jobs.postpone(
-                job, str(error), attempts=attempts, next_attempt_at_ms=next_ms, actor=self.actor
+                job, str(error), attempts=attempts, next_attempt_at_ms=at_ms, actor=self.actor
             )
         return await self.jobs.move(
             job,
@@ -132,15 +141,28 @@ class Pipeline:
                 event,
                 self.actor,
                 str(error),
-                attempts=attempts,
-                next_attempt_at_ms=next_ms,
-                given_up=next_ms is None,
+                attempts=attempts if next_ms is not None else max(attempts, self.retry.max_attempts),
+                next_attempt_at_ms=next_ms if next_ms is not None else now_ms,
                 release_lease=True,
             ),
         )
 
-    async def _reject(self, job: Job) -> None:
+    async def _give_up(self, job: Job) -> Job:
+        """The chain first, then the row: after a crash in between it is done again. The bytes stay, and `sp jobs retry`
+        goes on with creating the object anew, where it was this provider that created it."""
+        if settled := await self._settled_by_chain(job):
+            return settled
         try:
             await self.onchain.reject(job)
-        except TxRefused as refused:  # it was sealed, deleted or never there: nothing left to unlock
+        except TxRefused as refused:  # it was sealed, deleted or replaced a moment ago
             log.warning("seal not rejected", job_id=job.id, error=str(refused))
+            if settled := await self._settled_by_chain(job):
+                return settled
+        log.error("job given up", job_id=job.id, bucket=job.bucket, object_name=job.object_name, error=job.error)
+        if not job.delegated:
+            return await self.jobs.postpone(
+                job, job.error, attempts=job.attempts, next_attempt_at_ms=None, actor=self.actor
+            )
+        return await self.jobs.move(
+            job, Move(E.SEAL_REJECTED, self.actor, job.error, given_up=True, release_lease=True)
+        )

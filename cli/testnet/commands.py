@@ -11,7 +11,7 @@ import typer
 
 from cli.options import DEFAULT_DIR, Json, NetworkDir
 from cli.output import note, print_json, print_table, say
-from cli.testnet import layout
+from cli.testnet import containers, layout
 from cli.testnet.layout import CHAIN, Network
 
 if TYPE_CHECKING:
@@ -68,6 +68,10 @@ def down(
     if remove:
         remove_folders(testnet)
     say(f"{len(stopped)} processes stopped{', folder removed' if remove else ''}")
+
+
+app.command("files")(containers.files)
+app.command("account")(containers.account)
 
 
 @app.command()

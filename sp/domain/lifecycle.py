@@ -49,6 +49,7 @@ class JobEvent(StrEnum):
     SEAL_SEEN = "seal seen in a block"
     SEAL_FAILED = "seal failed"
     SECONDARIES_REJECTED = "the chain refused the secondaries"
+    SEAL_REJECTED = "given up on chain"
     DISCONTINUED = "discontinued"
 
 
@@ -86,6 +87,8 @@ TABLE: Final[dict[tuple[JobState, JobEvent], JobState]] = {
     # a secondary left the network between its receipt and the seal: its column is placed anew
     (S.SIGN_OBJECT_ERROR, E.SECONDARIES_REJECTED): S.REPLICATE_OBJECT_DOING,
     (S.SEAL_OBJECT_ERROR, E.SECONDARIES_REJECTED): S.REPLICATE_OBJECT_DOING,
+    # given up: the chain has let go of what was created for the put, so that a retry begins with creating it
+    **{(error, E.SEAL_REJECTED): S.ALLOC_SECONDARY_ERROR for error in _ERRORS},
     **{(error, event): doing for error, (event, doing) in _ERRORS.items()},
     **{(state, E.SEAL_SEEN): S.SEAL_OBJECT_DONE for state in _BACKGROUND},
     **{(state, E.DISCONTINUED): S.OBJECT_DISCONTINUED for state in (S.UPLOAD_OBJECT_DONE, *_BACKGROUND)},

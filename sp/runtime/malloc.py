@@ -15,12 +15,13 @@ MIB: Final = 1024 * 1024
 
 SETTINGS: Final = (
     # By default every buffer above 128 KiB (later: above the largest one freed) is mapped and unmapped by the kernel,
-    # and each first touch of its pages costs more than hashing them: a factor of two in throughput.
+    # and each first touch of its pages costs more than hashing them. Chunks of 1 MiB, which every byte passes through,
+    # stay in the heap; whole segments and pieces are mapped, so that they are given back at once.
     (M_MMAP_THRESHOLD, 3 * MIB),
     (M_TRIM_THRESHOLD, 16 * MIB),
-    # One arena per thread keeps freed megabytes where no other thread can use them. Eight threads that make and drop
-    # buffers of 1 to 16 MiB, 3 s, 2 cores: CPU per round 4.9 ms untouched, 0.65 ms with the two thresholds above
-    # (460 MiB resident, all of it kept afterwards), 0.43 ms with four arenas as well (293 MiB, 221 MiB afterwards).
+    # One arena per thread keeps freed megabytes where no other thread can use them. With eight uploads of 300 MB at
+    # once (tests/e2e/test_memory.py) an SP of all seven services peaks at 236 MB with these three settings, and at 262
+    # with 8 MiB and 32 MiB for the first two.
     (M_ARENA_MAX, 2),
 )
 

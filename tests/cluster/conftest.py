@@ -35,6 +35,14 @@ def _quiet_logs() -> Iterator[None]:
     structlog.reset_defaults()
 
 
+@pytest.fixture(autouse=True)
+def _nothing_lost(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
+    """No task may die unseen: what asyncio says of one fails the test."""
+    yield
+    lost = [record for record in caplog.get_records("call") if record.name == "asyncio" and record.levelno >= 40]
+    assert not lost, [f"{record.getMessage()} {record.exc_info}" for record in lost]
+
+
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def network(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Network]:
     """One network for all tests of a module, made as its PLAN says (arguments of `running_network`)."""

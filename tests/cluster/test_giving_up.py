@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from sp.domain.errors import IllegalMove, NoSuchObject
+from sp.domain.errors import IllegalMove, NoSuchJob, NoSuchObject
 from sp.domain.ledger import ObjectStatus
 from sp.domain.lifecycle import JobState as S
 from tasknode.client import JobDetail
@@ -21,6 +21,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 PLAN: dict[str, Any] = {
     "sps": 8,
+    "chain_changes": {"production": "interval", "block_interval_ms": 50},  # where a transaction is lost, time must pass
     "changes": {
         "tasknode": {"open_timeout_s": 2.0, "piece_timeout_s": 2.0, "retry_max_delay_ms": 100},
         "p2p": {"freeze_first_s": 0.01, "freeze_max_s": 0.01, "ask_timeout_s": 1.0, "round_timeout_s": 2.0},
@@ -162,14 +163,21 @@ async def test_given_up_in_replication_it_leaves_the_chain_and_a_retry_places_it
 
 
 async def test_given_up_at_the_seal_it_leaves_the_chain_and_a_retry_seals_it(network: Network, s3: S3) -> None:
-    """Every seal transaction is lost, as if the pool had been emptied, until it is given up."""
+    """Both seal transactions are lost; the rejection after them is not."""
     sp = network.sps[0]
     await sp.restart({"tasknode": {"retry_max_attempts": 2, "seal_timeout_blocks": 1}})
-    await put(s3, "never sealed", BODY)
-    lost = network.node.faults
-    lost.drop_next_txs = 0
-    detail = await network.sealed(sp, BUCKET, "never sealed")
-    assert detail.job.state is S.SEAL_OBJECT_DONE
+    last = network.next_holders(sp)[0]
+    receiving = last.pieces.hang("commit")
+    await put(s3, "not sealed")
+    await receiving.reached.wait()
+    network.node.faults.drop_next_txs = 2
+    receiving.release()
+    detail = await given_up(network, "not sealed")
+    assert "TxNotSeen" in story(detail) or "is in no block yet" in story(detail)
+    assert [row.state for row in detail.history].count(S.SEAL_OBJECT_ERROR) == 2
+    await assert_kept_but_not_on_chain(network, s3, "not sealed")
+    await sp.tasknode.retry_job(detail.job.id)
+    await assert_sealed_and_equal(network, s3, "not sealed")
 
 
 async def test_an_overwrite_that_is_given_up_leaves_the_old_content_sealed_and_a_retry_brings_the_new(
@@ -203,21 +211,22 @@ async def test_a_given_up_object_can_be_deleted_and_put_again(network: Network, 
         open_again(sp)
     await put(s3, "again")
     await assert_sealed_and_equal(network, s3, "again")
-    with pytest.raises(IllegalMove):
+    with pytest.raises((IllegalMove, NoSuchJob)):  # by and by its row is purged
         await network.sps[0].tasknode.retry_job(first.job.id)
 
 
-async def test_the_rejection_is_repeated_until_the_chain_has_it(network: Network, s3: S3) -> None:
-    """Its transaction is lost the first time: the job is not given up before the chain has let go of the object."""
-    await network.sps[0].restart({"tasknode": {"retry_max_attempts": 1, "create_timeout_blocks": 1}})
-    for sp in network.sps[1:4]:
-        close(sp, "closed")
-    network.node.faults.pause_blocks = True
+async def test_a_job_is_not_given_up_before_the_chain_has_let_go_of_its_object(network: Network, s3: S3) -> None:
+    """The first rejection is lost on its way."""
+    sp = network.sps[0]
+    await sp.restart({"tasknode": {"retry_max_attempts": 1, "create_timeout_blocks": 1}})
+    for other in network.sps[1:4]:
+        close(other, "closed")
+    asked = network.sps[4].pieces.hang("free_bytes")
     await put(s3, "lost rejection")
-    await network.until(
-        network.sps[0], BUCKET, "lost rejection", lambda d: d.job.state is S.ALLOC_SECONDARY_DOING
-    )
-    network.node.faults.pause_blocks = False
+    await asked.reached.wait()
+    network.node.faults.drop_next_txs = 1
+    asked.release()
     detail = await given_up(network, "lost rejection")
+    assert network.node.faults.drop_next_txs == 0
+    assert "is in no block yet" in story(detail)
     await assert_kept_but_not_on_chain(network, s3, "lost rejection")
-    assert detail.job.given_up

@@ -24,7 +24,7 @@ from chain.dev.store import open_store
 from chain.open import open_chain
 from chain.tx import hash_of, signer_of
 from sp.domain.errors import InvalidRequest, ServiceUnavailable
-from sp.domain.ledger import ChainEvent, ObjectStatus
+from sp.domain.ledger import Block, ChainEvent, ObjectStatus
 from sp.domain.messages import TxMessage
 from sp.runtime.clock import ManualClock, SystemClock
 from sp.runtime.parts import Parts
@@ -107,6 +107,24 @@ async def test_a_transaction_that_came_into_a_block_unseen_is_found_after_the_ga
             await do(LocalChain(node), create_bucket())
         async with a_node(tmp_path):
             assert (await result).code == 0
+
+
+async def test_a_result_is_told_only_when_its_block_was_heard_of_so_that_no_memory_is_older(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with a_node(tmp_path) as node, a_client(tmp_path) as chain:
+        await chain.next_block(-1)
+        held: list[Block] = []
+        hear = chain._follower._hear
+        monkeypatch.setattr(chain._follower, "_hear", held.append)
+        await do(LocalChain(node), create_bucket())
+        waiting = asyncio.create_task(chain.wait_tx(hash_of(signed(create_bucket(), 0)), NEVER))
+        for _ in range(3):  # answers come in the order of the questions
+            await chain.head_bucket("photos")
+        assert not waiting.done()
+        monkeypatch.undo()
+        hear(node.newest)
+        assert (await waiting).height == (await chain.latest_block()).height
 
 
 async def test_without_a_node_a_wait_ends_when_patience_does(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, text
 
 from sp.domain.errors import ConfigError, Overloaded, ServiceUnavailable
@@ -16,6 +17,7 @@ from sp.domain.ids import JobId
 from sp.domain.lifecycle import JobState
 from spdb.cursors import Cursors
 from spdb.database import Database, open_database, parse_url
+from spdb.migrations.upgrade import HEAD, alembic_config
 from spdb.models import METADATA
 from spdb.settings import PoolSettings
 from tests.contracts.spdb_world import World
@@ -131,6 +133,10 @@ async def test_migrations_from_empty_give_the_schema_of_the_models(db: Database)
         return list(compare_metadata(MigrationContext.configure(connection), METADATA))
 
     assert await db.read(differences) == []
+
+
+def test_the_revision_that_needs_no_migration_is_the_newest_one() -> None:
+    assert ScriptDirectory.from_config(alembic_config()).get_heads() == [HEAD]
 
 
 async def test_an_open_schema_is_opened_again_with_what_it_holds(spdb_url: str) -> None:

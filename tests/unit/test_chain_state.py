@@ -30,7 +30,7 @@ from sp.domain.messages import (
     MsgUpdateStorageProviderStatus,
     TxMessage,
 )
-from sp.wire.transactions import SignedTx, parse_signed_tx, signed_tx_bytes
+from sp.wire.transactions import SignedTx, TxBody, parse_signed_tx, signed_tx_bytes, tx_body_bytes
 from tests.chain_world import (
     ALICE,
     AUTHORITY,
@@ -38,6 +38,8 @@ from tests.chain_world import (
     BOB,
     CAROL,
     EMPTY,
+    GENESIS,
+    KEYS,
     PARAMS,
     PRICE,
     PRIMARY,
@@ -71,6 +73,12 @@ def types(ledger: Ledger) -> list[EventType]:
     return [event.type for event in ledger.events]
 
 
+def in_anothers_name(message: TxMessage, signer: Address) -> bytes:
+    """Rightly signed by `signer`, but the message is another account's."""
+    body = tx_body_bytes(TxBody(GENESIS.chain_id, signer, 0, message))
+    return signed_tx_bytes(SignedTx(body, Signature(KEYS[signer].sign(sign_digest(body)))))
+
+
 # --- the envelope -------------------------------------------------------------------------------------------------
 
 
@@ -91,14 +99,15 @@ def test_a_transaction_out_of_order_is_code_32_and_changes_nothing() -> None:
         signed(create_bucket(), 0, chain_id="greenfield_1017-1"),
         signed(create_bucket(), 0, by=BOB),
         signed_tx_bytes(replace(parse_signed_tx(signed(create_bucket(), 0)), signature=Signature(bytes(64) + b"\x09"))),
+        in_anothers_name(create_bucket(), BOB),
     ],
-    ids=["another chain", "another key", "no signature at all"],
+    ids=["another chain", "another key", "no signature at all", "in another's name"],
 )
 def test_what_the_signer_did_not_sign_for_this_chain_is_code_4(raw: bytes) -> None:
     ledger = Ledger()
     result = ledger.do_raw(raw)
     assert (result.codespace, result.code) == ("sdk", 4)
-    assert ledger.state.account(ALICE).nonce == 0
+    assert (ledger.state.account(ALICE).nonce, ledger.state.account(BOB).nonce) == (0, 0)
 
 
 def test_a_changed_body_does_not_keep_its_signature() -> None:
