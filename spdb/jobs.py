@@ -195,7 +195,8 @@ class Jobs:
     async def collectable(self, limit: int, *, marked_before_ms: int | None = None) -> list[Job]:
         """Jobs whose pieces are garbage and that nobody works on, longest marked first.
 
-        marked_before_ms: only those that became garbage by then (unix ms), so that readers of the old content may end
+        marked_before_ms: only those that became garbage by then (unix ms), so that readers of the old content may end;
+          aborted uploads, which have none, at once
         """
         now = self.clock.now_ms()
         before = now if marked_before_ms is None else marked_before_ms

@@ -63,8 +63,7 @@ class Worker:
         try:
             free = self.config.max_jobs - len(self._running)
             for job in await self.jobs.take(self.actor, self.config.lease_ms, free) if free else []:
-                task = asyncio.create_task(self._carry(job), name=f"job {job.id}")
-                self._running[job.id] = (job, task)
+                await self._start(job)
             due_ms = await self.jobs.next_due_ms()
         except SpError as error:
             log.warning("job table not read", error=str(error))
@@ -73,6 +72,17 @@ class Worker:
             return self.config.poll_interval_s
         # a due job that was not taken is another's or waits for its turn: no busy loop over it
         return min(self.config.poll_interval_s, max(0.05, (due_ms - self.clock.now_ms()) / 1000))
+
+    async def _start(self, job: Job) -> None:
+        """Carry a job that was taken. If our own lease of it ran out because it could not be renewed, it is being
+        carried: that ends first, and ending gives the job back, to be taken anew."""
+        if job.id in self._running:
+            _, earlier = self._running[job.id]
+            earlier.cancel()
+            await asyncio.wait([earlier])
+            return
+        task = asyncio.create_task(self._carry(job), name=f"job {job.id}")
+        self._running[job.id] = (job, task)
 
     async def _carry(self, job: Job) -> None:
         async def renew() -> bool:

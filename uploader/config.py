@@ -11,8 +11,8 @@ class UploaderConfig:
     lease_ms: an upload whose process vanished is taken for dead this long after its last sign of life
     notify_timeout_s: how long a put waits for the task node to take the hint
     collect_interval_s: how often aborted uploads and replaced contents are looked for
-    keep_replaced_ms: how long the segments of what was replaced, deleted or aborted stay, for the sake of readers who
-      began before: the longest time a download may take
+    keep_replaced_ms: how long the segments of what was replaced or deleted stay, for the sake of readers who began
+      before: the longest time a download may take
     keep_failed_ms: how long the row and history of an aborted upload stay readable after its pieces are gone
     """
 

@@ -120,6 +120,7 @@ def _make_one(dir: Path, chain_address: str, addresses: _Addresses, account: Acc
             "gateway": {"http_address": addresses.gateway, "region": account.region},
             "p2p": {"peer_listen": addresses.p2p},
             "receiver": {"listen": addresses.receiver},
+            "uploader": {"keep_replaced_ms": 15_000},  # a developer wants to see replaced and deleted segments go
             "monitor": {"address": f"{HOST}:0"},
         },
         throwaway=True,

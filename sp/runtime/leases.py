@@ -53,3 +53,5 @@ async def kept_lease(
     finally:
         keeper.cancel()
         await asyncio.wait([keeper])
+        if not keeper.cancelled() and (mistake := keeper.exception()) is not None:
+            log.error("lease keeper failed", job_id=job_id, exc_info=mistake)

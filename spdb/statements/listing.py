@@ -114,7 +114,7 @@ def _items(connection: Connection, query: Query) -> Iterator[_Item]:
     if query.marker >= query.prefix:  # str compares by code point, as UTF-8 does by byte
         start, exclusive = query.marker, True
         if query.marker.startswith(query.prefix) and (rolled := query.common_prefix(query.marker)) is not None:
-            pass
+            start, exclusive = after_prefix(rolled), False
     step = LARGE_STEP if not query.delimiter else SMALL_STEP
     while start is not None:
         rows = _step(connection, query, start, min(step, query.limit + 1), exclusive=exclusive)

@@ -125,9 +125,8 @@ MEASURES = {"transitions": transitions, "heads of an object": heads}
 
 async def compare(folder: Path) -> None:
     """Rounds of both ways take turns, so that a busy machine is busy for both."""
-    print(
-        f"{'SQLite: a second (CPU us)':<28}{'workers':>8}{'grouped':>16}{'one by one':>16}{'ratio':>8}{'CPU ratio':>11}"
-    )
+    columns = ("SQLite: a second (CPU us)", "workers", "grouped", "one by one", "ratio", "CPU ratio")
+    print("{:<28}{:>8}{:>16}{:>16}{:>8}{:>11}".format(*columns))
     for name, measure in MEASURES.items():
         for workers in WORKERS:
             grouped, single = [], []
@@ -139,10 +138,9 @@ async def compare(folder: Path) -> None:
                 async with one_by_one(path) as database:
                     single.append(await measure(database, workers, max(10, 500 // workers)))
             one, other = max(grouped), max(single)
-            print(
-                f"{name:<28}{workers:>8}{one.per_s:>10.0f} ({one.cpu_us:>3.0f}){other.per_s:>10.0f} ({other.cpu_us:>3.0f})"
-                f"{one.per_s / other.per_s:>7.1f}x{other.cpu_us / one.cpu_us:>10.1f}x"
-            )
+            rates = f"{one.per_s:>10.0f} ({one.cpu_us:>3.0f}){other.per_s:>10.0f} ({other.cpu_us:>3.0f})"
+            ratios = f"{one.per_s / other.per_s:>7.1f}x{other.cpu_us / one.cpu_us:>10.1f}x"
+            print(f"{name:<28}{workers:>8}{rates}{ratios}")
 
 
 async def postgres(url: str) -> None:

@@ -30,6 +30,7 @@ def _quiet_logs() -> Iterator[None]:
     )
     before = logging.getLogger().level
     logging.getLogger().setLevel(logging.INFO)
+    logging.getLogger("alembic").setLevel(logging.WARNING)
     yield
     logging.getLogger().setLevel(before)
     structlog.reset_defaults()

@@ -6,7 +6,7 @@ import secrets
 import socket
 from collections.abc import Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -51,23 +51,28 @@ class Account:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """One provider to be: its directory (with its keys in it), its ports by service, its configuration."""
+    """One provider to be: its directory (with its keys in it), its ports by service, its configuration.
+
+    manual_chores: its chores run when a test calls `settle`, and only then
+    """
 
     name: str
     dir: Path
     keys: SpKeys
     ports: Mapping[str, int]
     sections: Sections
+    manual_chores: bool = False
 
 
-def plans(dir: Path, count: int, changes: Mapping[str, Any]) -> tuple[int, list[Plan]]:
+def plans(dir: Path, count: int, changes: Mapping[str, Any], manual_chores: bool) -> tuple[int, list[Plan]]:
     """The chain's port, and that many providers below `dir`. changes: to every one's configuration, by section"""
     chain_port, *ports = free_ports(1 + count * len(PORTS))
     step = len(PORTS)
-    return chain_port, [
+    made = [
         _plan(dir, n, dict(zip(PORTS, ports[n * step : (n + 1) * step], strict=True)), chain_port, changes)
         for n in range(count)
     ]
+    return chain_port, [replace(plan, manual_chores=manual_chores) for plan in made]
 
 
 def free_ports(count: int) -> list[int]:

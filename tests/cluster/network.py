@@ -71,12 +71,10 @@ class Sp:
     """One provider. `parts` and `services` are there while it runs.
 
     runners: how its services start, for a test to put another one in place of a true one
-    manual_chores: its chores run when `settle` is called, and only then
     """
 
     plan: Plan
     sections: Sections
-    manual_chores: bool = False
     runners: dict[str, Runner] = field(default_factory=lambda: dict(RUNNERS))
     parts: Parts | None = None
     faulty: FaultyStore | None = None
@@ -137,7 +135,7 @@ class Sp:
         file = ConfigFile.from_mapping(self.sections, self.dir)
         async with AsyncExitStack() as stack:
             parts = await stack.enter_async_context(
-                Parts(file, clock=SystemClock(), manual_chores=self.manual_chores)
+                Parts(file, clock=SystemClock(), manual_chores=self.plan.manual_chores)
             )
             disk = PieceStoreConfig(path=str(self.dir / "pieces"))
             true = await parts.once("disk store", lambda: open_piece_store(disk, parts.pool.executor))
@@ -165,10 +163,10 @@ class Sp:
         if self.runs:
             self.pieces.heal()
             self.services["p2p"].answering.door.open()
-        if self.runs and self.sections == self.plan.sections and self.runners == RUNNERS and not self.manual_chores:
+        if self.runs and self.sections == self.plan.sections and self.runners == RUNNERS:
             return False
         await self.stop()
-        self.sections, self.runners, self.manual_chores = self.plan.sections, dict(RUNNERS), False
+        self.sections, self.runners = self.plan.sections, dict(RUNNERS)
         await self.start()
         return True
 
@@ -235,12 +233,11 @@ class Network:
         return detail
 
     async def settle(self, *sps: Sp) -> None:
-        """Tick the chores of these providers (default all), which are manual, until nothing moves."""
+        """Tick the (manual) chores of these providers, default all, until nothing moves."""
         moved = True
         while moved:
             moved = False
             for sp in sps or self.sps:
-                assert sp.manual_chores
                 assert sp.parts is not None
                 moved = bool(await sp.parts.settle()) or moved
 
@@ -264,13 +261,15 @@ async def running_network(
     params: StorageParams | None = None,
     changes: Mapping[str, Any] | None = None,
     chain_changes: Mapping[str, object] | None = None,
+    manual_chores: bool = False,
 ) -> AsyncIterator[Network]:
     """A network below `dir`. Segments are 64 KiB unless `params` says otherwise, so that small objects have many.
 
     changes: configuration of every SP, by section; chain_changes: of the chain node
+    manual_chores: the SPs' chores run in `Network.settle`, and only there
     """
     account = Account.new(1)
-    chain_port, providers = plans(dir, sps, changes or {})
+    chain_port, providers = plans(dir, sps, changes or {}, manual_chores)
     genesis = genesis_of(account, params or StorageParams(max_segment_size=64 * KIB), providers)
     (dir / "genesis.json").write_text(genesis.to_json())
     node_section: dict[str, object] = {

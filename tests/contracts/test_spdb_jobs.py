@@ -3,6 +3,7 @@
 import asyncio
 
 import pytest
+from sqlalchemy import update
 
 from sp.domain.errors import (
     IllegalMove,
@@ -15,6 +16,7 @@ from sp.domain.errors import (
 from sp.domain.ids import JobId, ObjectId, TxHash
 from sp.domain.jobs import JobFilter, Move
 from sp.domain.lifecycle import TABLE, JobEvent, JobState
+from spdb.models.jobs import COLLECTED, TO_COLLECT, jobs
 from tests.contracts.spdb_world import LEASE_MS, PATHS, PAYLOAD, TN, UP, World
 
 E, S = JobEvent, JobState
@@ -275,6 +277,16 @@ async def test_garbage_is_collected_then_purged_after_its_retention(world: World
     with pytest.raises(NoSuchJob):
         await world.jobs.history(job.id)
     assert (await world.jobs.get(sealed.id)).state is S.SEAL_OBJECT_DONE
+
+
+async def test_what_a_name_leads_to_is_not_collected_though_a_row_says_garbage(world: World) -> None:
+    job = await world.put()
+    marked = update(jobs).values(collect=TO_COLLECT, marked_at_ms=0)
+    await world.db.write(lambda c: c.execute(marked) and None)
+    assert await world.jobs.collectable(10) == []
+    await world.db.write(lambda c: c.execute(update(jobs).values(collect=COLLECTED, collected_at_ms=0)) and None)
+    assert await world.jobs.purge(0, 10) == 0
+    assert (await world.jobs.get(job.id)).state is S.UPLOAD_OBJECT_DONE
 
 
 async def test_jobs_are_listed_newest_first_by_filter(world: World) -> None:

@@ -15,9 +15,22 @@ from tests.contracts.spdb_world import ACCOUNT, PAYLOAD, TN, World
 
 S = JobState
 BUCKETS = itertools.count()
-LETTERS = "a", "b", "/", "//", "é", "\ud7ff", "\ue000", "\uffff", "\U00010000", "\U0010ffff", " "
-NAMES = st.lists(st.sampled_from(LETTERS), min_size=1, max_size=5).map("".join)
-TEXTS = st.lists(st.sampled_from(LETTERS), max_size=3).map("".join)
+NAMES = st.text(alphabet="a/\u00e9\ud7ff\ue000\U0010ffff", min_size=1, max_size=4)
+DELIMITERS = st.sampled_from(["/", "/", "a", "//", "a/", "\ud7ff", "\U0010ffff", ""])
+
+
+@st.composite
+def questions(draw: st.DrawFn) -> tuple[set[str], str, str, str]:
+    """Names, prefix, delimiter and marker; prefix and marker mostly beginnings of names, for others find nothing."""
+    names = draw(st.sets(NAMES, max_size=25))
+
+    def beginning(longest: int) -> str:
+        name = draw(st.sampled_from(sorted(names))) if names else draw(NAMES)
+        return name[: draw(st.integers(0, longest))]
+
+    prefix = beginning(2)
+    marker = draw(st.sampled_from(["", beginning(4), beginning(4) + draw(NAMES), draw(NAMES)]))
+    return names, prefix, draw(DELIMITERS), marker
 
 
 def model(names: set[str], prefix: str, delimiter: str, marker: str, limit: int) -> tuple[list[str], list[str], bool]:
@@ -37,13 +50,15 @@ def entry_names(listing: Listing) -> list[str]:
     return [entry.job.object_name for entry in listing.entries]
 
 
-@settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
-)
-@given(names=st.sets(NAMES, max_size=30), prefix=TEXTS, delimiter=TEXTS, marker=TEXTS, limit=st.integers(0, 8))
+MANY = settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+
+
+@settings(MANY, max_examples=150)
+@given(question=questions(), limit=st.integers(0, 6))
 async def test_a_list_is_what_the_model_says(
-    world: World, names: set[str], prefix: str, delimiter: str, marker: str, limit: int
+    world: World, question: tuple[set[str], str, str, str], limit: int
 ) -> None:
+    names, prefix, delimiter, marker = question
     bucket = f"b{next(BUCKETS)}"
     await world.put_many(sorted(names), bucket)
     await world.put_many(sorted(names), f"{bucket}x")  # a neighbour that must not show
@@ -54,24 +69,38 @@ async def test_a_list_is_what_the_model_says(
     assert listing.next_marker == (max(entries + prefixes, key=str.encode) if truncated else None)
 
 
-@settings(
-    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
-)
-@given(names=st.sets(NAMES, max_size=40), prefix=TEXTS, delimiter=TEXTS, limit=st.integers(1, 5))
+@settings(MANY, max_examples=60)
+@given(question=questions(), limit=st.integers(1, 4))
 async def test_the_pages_of_a_list_hold_everything_once(
-    world: World, names: set[str], prefix: str, delimiter: str, limit: int
+    world: World, question: tuple[set[str], str, str, str], limit: int
 ) -> None:
+    names, prefix, delimiter, _ = question
     bucket = f"b{next(BUCKETS)}"
     await world.put_many(sorted(names), bucket)
     entries: list[str] = []
     prefixes: list[str] = []
     marker: str | None = ""
-    while marker is not None:
+    while marker is not None and len(entries) + len(prefixes) <= len(names):
         page = await world.objects.list(bucket, prefix, delimiter, marker, limit)
         entries += entry_names(page)
         prefixes += page.common_prefixes
         marker = page.next_marker
     assert (entries, prefixes) == model(names, prefix, delimiter, "", len(names) + 1)[:2]
+
+
+async def test_a_page_that_ended_with_a_common_prefix_is_followed_by_what_is_behind_all_of_it(world: World) -> None:
+    await world.put_many(["a/1", "a/2", "b", "c/1", "c/2", "d"], "pages")
+    pages = []
+    marker: str | None = ""
+    for _ in range(4):
+        assert marker is not None
+        page = await world.objects.list("pages", delimiter="/", marker=marker, limit=1)
+        pages.append((entry_names(page), page.common_prefixes))
+        marker = page.next_marker
+    assert pages == [([], ("a/",)), (["b"], ()), ([], ("c/",)), (["d"], ())]
+    assert marker is None
+    inside = await world.objects.list("pages", delimiter="/", marker="a/1")
+    assert (entry_names(inside), inside.common_prefixes) == (["b", "d"], ("c/",))
 
 
 @given(st.text(), st.text())

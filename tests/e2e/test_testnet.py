@@ -1,97 +1,26 @@
 """A whole network of real processes, driven as a user drives it: through the `sp` command."""
 
 import json
-import os
 import re
 import signal
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from random import Random
-from typing import Any
 
 import pytest
 
-from piecestore.disk.layout import Layout
-from sp.domain.ids import JobId, SegmentIndex
-from sp.domain.pieces import SegmentKey
-from tests.e2e.conftest import REPOSITORY
+from tests.e2e.processes import COMMAND_TIMEOUT_S, Network, environment, is_running
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
 
-COMMAND_TIMEOUT_S = 90
 MIB = 1024 * 1024
 SEGMENT = MIB
 PATH = ("UPLOAD_OBJECT_DONE", "ALLOC_SECONDARY_DONE", "REPLICATE_OBJECT_DONE", "SIGN_OBJECT_DONE", "SEAL_OBJECT_DONE")
 
 
-MORE_ENVIRONMENT: dict[str, str] = {}
-
-
-def environment() -> dict[str, str]:
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("SP_", "SIGNER_", "AWS_"))}
-    return {**kept, "PYTHONPATH": str(REPOSITORY), **MORE_ENVIRONMENT}
-
-
-class Network:
-    """`sp ... --dir DIR`."""
-
-    def __init__(self, dir: Path) -> None:
-        self.dir = dir
-
-    def command(self, *words: str) -> list[str]:
-        return [sys.executable, "-m", "cli.main", *words, "--dir", str(self.dir)]
-
-    def run(self, *words: str) -> "subprocess.CompletedProcess[str]":
-        return subprocess.run(
-            self.command(*words), capture_output=True, text=True, timeout=COMMAND_TIMEOUT_S, env=environment()
-        )
-
-    def sp(self, *words: str) -> str:
-        done = self.run(*words)
-        assert done.returncode == 0, f"{words}\n{done.stdout}\n{done.stderr}"
-        return done.stdout
-
-    def json(self, *words: str) -> Any:
-        return json.loads(self.sp(*words, "--json"))
-
-    def pids(self, name: str) -> list[int]:
-        found = self.json("testnet", "info")
-        if name == "chain":
-            return list(found["chain"]["pids"])
-        return next(list(sp["pids"]) for sp in found["sps"] if sp["name"] == name)
-
-    def all_pids(self) -> list[int]:
-        found = self.json("testnet", "info")
-        return [*found["chain"]["pids"], *(pid for sp in found["sps"] for pid in sp["pids"])]
-
-    def put(self, target: str, payload: bytes, *words: str) -> None:
-        path = self.dir / "to-put"
-        path.write_bytes(payload)
-        self.sp("put", str(path), target, *words)
-
-    def get(self, target: str) -> bytes:
-        path = self.dir / "got"
-        path.unlink(missing_ok=True)
-        self.sp("get", target, str(path))
-        return path.read_bytes()
-
-    def lose_segment(self, sp: str, job_id: int, index: int) -> None:
-        key = SegmentKey(JobId(job_id), SegmentIndex(index))
-        Layout(self.dir / sp / "pieces").path(key).unlink()
-
-
 def payload(size_bytes: int, seed: int = 0) -> bytes:
     return Random(seed).randbytes(size_bytes)
-
-
-def is_running(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
 
 
 @pytest.fixture(scope="module")
@@ -227,7 +156,7 @@ def test_objects_are_listed_and_deleted(net: Network) -> None:
 def test_a_new_account_can_put_into_a_bucket_of_its_own(net: Network, monkeypatch: pytest.MonkeyPatch) -> None:
     made = net.json("accounts", "create", "alice", "--sp", "sp2")
     gateway = net.json("testnet", "info")["sps"][2]["gateway"]
-    monkeypatch.setattr(f"{__name__}.MORE_ENVIRONMENT", keys_of(made))
+    monkeypatch.setattr("tests.e2e.processes.MORE_ENVIRONMENT", keys_of(made))
     net.sp("mb", "alices", "--endpoint", gateway)
     net.put("alices/x", b"hello", "--endpoint", gateway)
     assert [row["name"] for row in net.json("ls", "--endpoint", gateway)] == ["alices"]
