@@ -206,10 +206,14 @@ class Network:
         return next(sp for sp in self.sps if sp.operator == operator)
 
     def next_holders(self, primary: Sp) -> list[Sp]:
-        """The others in the order in which the next object created on chain chooses among them; those in front will be
-        among the six, whatever little their free space differs."""
+        """`ranked` for the next object that is created on chain."""
+        return self.ranked(primary, ObjectId(self.node.state.next_object_id), 0)
+
+    def ranked(self, primary: Sp, object_id: ObjectId, version: int) -> list[Sp]:
+        """The others in the order in which an object chooses among them; those in front will be among the six, whatever
+        little their free space differs."""
         others = [Candidate(sp.operator) for sp in self.sps if sp is not primary]
-        return [self.sp_of(operator) for operator in rank(others, ObjectId(self.node.state.next_object_id), 0)]
+        return [self.sp_of(operator) for operator in rank(others, object_id, version)]
 
     async def job(self, sp: Sp, bucket: str, name: str) -> Job:
         return (await sp.tasknode.get_job_of(bucket, name)).job
