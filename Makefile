@@ -29,7 +29,7 @@ demo: setup ## start a test network, put an object, watch it sealed, read it bac
 	$(BIN)/sp testnet demo
 
 test: setup ## every test that needs no Docker
-	$(BIN)/pytest -n $(JOBS) -m 'not docker'
+	$(BIN)/pytest -n $(JOBS) --dist loadfile -m 'not docker'
 
 check: lint format-check types imports proto-check fast-tests ## what to run before a commit: under a minute
 
@@ -50,7 +50,7 @@ imports: setup
 	$(BIN)/lint-imports
 
 fast-tests: setup
-	$(BIN)/pytest -q -n $(JOBS) -m 'not slow and not docker' tests/unit tests/contracts
+	$(BIN)/pytest -q -n $(JOBS) --dist loadfile -m 'not slow and not docker' tests/unit tests/contracts
 
 e2e: setup ## the tests that drive real containers (see tests/e2e/docker_daemon.py)
 	$(BIN)/pytest -m docker tests/e2e

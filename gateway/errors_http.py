@@ -10,6 +10,7 @@ from gateway.body import CONTENT_SHA256
 from gateway.conditions import http_date
 from sp.domain import errors as sp
 from sp.domain.errors import Kind, SpError
+from sp.domain.ledger import ObjectStatus
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +135,7 @@ _S3_OF_KIND: Final = {
 }
 _STATUS_OF_KIND: Final = {kind: status for kind, (_, status) in _S3_OF_KIND.items()}
 
+_ALREADY_UPLOADED: Final = (110006, 409)
 _UNREGISTERED: Final = 999999
 """Greenfield's code of an error that has none."""
 
@@ -149,6 +151,8 @@ def s3_answer(error: SpError) -> Answer:
 
 def greenfield_answer(error: SpError) -> Answer:
     code, status = GREENFIELD.get(type(error)) or (_UNREGISTERED, _STATUS_OF_KIND[error.kind])
+    if isinstance(error, sp.ObjectNotCreated) and error.status not in ObjectStatus.__members__:
+        code, status = _ALREADY_UPLOADED  # by the chain it waits for its payload, but we have that
     return Answer(status, str(code), str(error), (), _headers(error))
 
 

@@ -60,7 +60,7 @@ jobs = Table(
     Column("created_at_ms", BIG, nullable=False),
     Column("updated_at_ms", BIG, nullable=False),
     Column("collect", SmallInteger, nullable=False),
-    Column("marked_at_ms", BIG),  # when it became TO_COLLECT
+    Column("marked_at_ms", BIG),  # when it became TO_COLLECT; 0: an aborted upload, which nobody can be reading
     Column("collected_at_ms", BIG),
 )
 

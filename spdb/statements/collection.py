@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from sqlalchemy import Connection, delete, exists, literal_column, or_, select, update
+from sqlalchemy import Connection, delete, exists, literal_column, select, update
 
 from sp.domain.ids import JobId
 from sp.domain.jobs import Job
-from sp.domain.lifecycle import JobState
 from spdb.models.jobs import COLLECTED, TO_COLLECT, history, jobs, secondaries, spares
 from spdb.models.objects import objects
 from spdb.statements import moves
@@ -19,13 +18,13 @@ _IS_NAMED: Final = exists().where(objects.c.job_id == jobs.c.id)
 
 
 def collectable(connection: Connection, limit: int, marked_before_ms: int, now_ms: int) -> list[Job]:
-    """Jobs whose pieces are garbage and that nobody works on, the longest marked first. An aborted upload never had a
-    reader: it need not be marked for long."""
+    """Jobs whose pieces are garbage and that nobody works on, the longest marked first. Aborted uploads never had a
+    reader, so their mark has time 0: they come before all others."""
     rows = connection.execute(
         select(jobs)
         .where(
             jobs.c.collect == literal_column("1"),
-            or_(jobs.c.marked_at_ms <= marked_before_ms, jobs.c.state == int(JobState.UPLOAD_OBJECT_ERROR)),
+            jobs.c.marked_at_ms <= marked_before_ms,
             jobs.c.lease_until_ms <= now_ms,
             ~_IS_NAMED,
         )

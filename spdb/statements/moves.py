@@ -79,7 +79,8 @@ def _moved(job: Job, move: Move) -> Job:
 def settled(job: Job, now_ms: int) -> Job:
     """`job` with a next attempt exactly if one is to be expected, and no lease when nothing is left to do."""
     if job.state in FINAL:
-        return replace(job, next_attempt_at_ms=None, given_up=False, lease_owner="", lease_until_ms=0)
+        garbage = job.state is not JobState.SEAL_OBJECT_DONE
+        return replace(job, next_attempt_at_ms=None, given_up=False, lease_owner="", lease_until_ms=0, collect=garbage)
     if job.given_up or job.state not in BACKGROUND:
         return replace(job, next_attempt_at_ms=None)
     return job if job.next_attempt_at_ms is not None else replace(job, next_attempt_at_ms=now_ms)
@@ -191,7 +192,7 @@ def _store(connection: Connection, job: Job, after: Job, lines: Sequence[Line]) 
 
 
 def _move_values(job: Job, after: Job, lines: int) -> dict[str, Any]:
-    garbage = after.state in FINAL and after.state is not JobState.SEAL_OBJECT_DONE
+    marked_ms = 0 if after.state is JobState.UPLOAD_OBJECT_ERROR else after.updated_at_ms
     return {
         "b_id": job.id,
         "b_from": int(job.state),
@@ -206,8 +207,8 @@ def _move_values(job: Job, after: Job, lines: int) -> dict[str, Any]:
         "b_given_up": after.given_up,
         "b_error": after.error,
         "b_now": after.updated_at_ms,
-        "b_collect": TO_COLLECT if garbage else KEPT,
-        "b_marked": after.updated_at_ms if garbage else None,
+        "b_collect": TO_COLLECT if after.collect else KEPT,
+        "b_marked": marked_ms if after.collect else None,
     }
 
 

@@ -14,6 +14,7 @@ from sp.domain.jobs import HistoryRow, Job, Secondary, SecondaryState
 from sp.domain.ledger import Visibility
 from sp.domain.lifecycle import JobState
 from sp.domain.params import StorageParams
+from spdb.models.jobs import KEPT
 
 CHECKSUM_BYTES: Final = 32
 
@@ -73,11 +74,12 @@ def job_of(row: Row[Any]) -> Job:
         request_id=row.request_id,
         created_at_ms=row.created_at_ms,
         updated_at_ms=row.updated_at_ms,
+        collect=row.collect != KEPT,
     )
 
 
 def job_values(job: Job) -> dict[str, Any]:
-    """All columns of `jobs` that a Job has."""
+    """All columns of `jobs` that a Job has; `collect`, which says more there, is the caller's."""
     return {
         **params_values(job.params),
         "id": job.id,

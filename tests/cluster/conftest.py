@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import logging
 from collections.abc import AsyncIterator, Iterator
+from urllib.parse import quote
 
 import pytest
 import pytest_asyncio
 import structlog
 
-from tests.cluster.network import Network, running_network
+from chain.dev.faults import Faults
+from tests.cluster.network import Network, Sp, running_network
 from tests.cluster.s3 import S3, s3_session
 
 BUCKET = "photos"
@@ -58,3 +60,27 @@ async def s3(network: Network) -> AsyncIterator[S3]:
     async with s3_session(network.sps[0], network.account) as client:
         await client.make_bucket(BUCKET)
         yield client
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def nothing_left_afterwards(network: Network, s3: S3) -> AsyncIterator[None]:
+    """Whatever a test did: when all names of BUCKET are deleted, no piece and no row is left at any provider. For a
+    network with manual chores."""
+    yield
+    network.node.set_faults(Faults())
+    await network.restart_as_planned()
+    for name in await listed(s3):
+        answer = await s3.call("DELETE", f"/{BUCKET}/{quote(name)}")
+        assert answer.status == 204, answer.body
+    await network.settle()
+    assert {sp.name: await remains(sp) for sp in network.sps} == {sp.name: ([], {}) for sp in network.sps}
+
+
+async def remains(sp: Sp) -> tuple[list[str], dict[str, int]]:
+    """Pieces and rows at a provider."""
+    return await sp.keys(), await sp.rows()
+
+
+async def listed(s3: S3) -> list[str]:
+    answer = await s3.call("GET", f"/{BUCKET}", "list-type=2")
+    return [part.split(b"</Key>")[0].decode() for part in answer.body.split(b"<Key>")[1:]]

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from typing import cast
 from urllib.parse import quote
 
 import aiohttp
@@ -16,6 +18,9 @@ from gateway.request import RequestHead
 from gateway.sign import sign_gnfd1, sign_sigv4
 from sp.crypto.private import PrivateKey
 from tests.cluster.network import REGION, Account, Sp
+
+
+Change = Callable[[str], str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,11 +68,16 @@ class S3:
         body: bytes | AsyncIterator[bytes] = b"",
         tamper: Mapping[str, object] | None = None,
     ) -> Answer:
-        """Sign, then change what `tamper` says (method, path, query, body, headers), then send."""
+        """Sign, then change what `tamper` says, then send.
+
+        tamper: method, path, query and body as they are to be sent; headers: a new value each, or what makes one of
+        the old value
+        """
         signed_body = body if isinstance(body, bytes) else None
         changed: dict[str, object] = {"method": method, "path": path, "query": query, "body": body, **(tamper or {})}
         all_headers = dict(self.signed(method, path, query, headers or {}, signed_body))
-        all_headers.update(changed.get("headers", {}))  # type: ignore[call-overload]  # a table of changes
+        for name, change in cast(dict[str, str | Change], changed.get("headers", {})).items():
+            all_headers[name] = change if isinstance(change, str) else change(all_headers[name])
         text = f"{self.sp.endpoint}{changed['path']}" + (f"?{changed['query']}" if changed["query"] else "")
         sent = changed["body"]
         stream = io.BytesIO(sent) if isinstance(sent, bytes) else sent  # aiohttp warns of large bytes
@@ -75,6 +85,20 @@ class S3:
             str(changed["method"]), URL(text, encoded=True), headers=all_headers, data=stream
         ) as answer:
             return Answer(answer.status, dict(answer.headers), await answer.read())
+
+    @asynccontextmanager
+    async def begun_put(self, bucket: str, name: str, declared: int) -> AsyncIterator[asyncio.StreamWriter]:
+        """A PUT whose head is sent, with this Content-Length; what comes of its body is the test's business."""
+        path = f"/{bucket}/{quote(name)}"
+        signed = self.signed("PUT", path, "", {"content-length": str(declared)}, None)
+        reader, writer = await asyncio.open_connection("127.0.0.1", self.sp.ports["gateway"])
+        lines = [f"PUT {path} HTTP/1.1", f"host: 127.0.0.1:{self.sp.ports['gateway']}", *map(": ".join, signed), "", ""]
+        writer.write("\r\n".join(lines).encode())
+        try:
+            yield writer
+        finally:
+            writer.close()
+            await writer.wait_closed()
 
     async def make_bucket(self, bucket: str, acl: str = "private") -> None:
         made = await self.call("PUT", f"/{bucket}", headers={"x-amz-acl": acl})

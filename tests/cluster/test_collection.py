@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator
 from contextlib import aclosing
 from typing import Any
 from urllib.parse import quote
 
 import pytest
-import pytest_asyncio
 
 from chain.dev.faults import Faults
 from sp.domain.errors import NoSuchObject
@@ -27,7 +25,7 @@ from tests.cluster.s3 import S3
 from tests.cluster.users import User, checksums_of
 from tests.vectors import payload
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.usefixtures("nothing_left_afterwards")]
 
 PLAN: dict[str, Any] = {
     "sps": 7,
@@ -39,25 +37,6 @@ PLAN: dict[str, Any] = {
 }
 OLD = payload(3 * 64 * KIB + 1)
 NEW = bytes(reversed(payload(4 * 64 * KIB + 5)))
-
-
-@pytest_asyncio.fixture(autouse=True, loop_scope="module")
-async def _nothing_left_afterwards(network: Network, s3: S3) -> AsyncIterator[None]:
-    """Whatever a test did: when all names are deleted, no piece and no row is left at any provider."""
-    yield
-    network.node.set_faults(Faults())
-    await network.restart_as_planned()
-    for name in await listed(s3):
-        await delete(s3, name)
-    await network.settle()
-    assert {sp.name: (await sp.keys(), await sp.rows()) for sp in network.sps} == {
-        sp.name: ([], {}) for sp in network.sps
-    }
-
-
-async def listed(s3: S3) -> list[str]:
-    answer = await s3.call("GET", f"/{BUCKET}", "list-type=2")
-    return [part.split(b"</Key>")[0].decode() for part in answer.body.split(b"<Key>")[1:]]
 
 
 async def put(s3: S3, name: str, body: bytes) -> None:

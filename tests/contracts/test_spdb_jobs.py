@@ -261,7 +261,6 @@ async def test_garbage_is_collected_then_purged_after_its_retention(world: World
     sealed = await world.lead(await world.put("kept"), S.SEAL_OBJECT_DONE)
     job = await world.begin()
     await world.jobs.fail_upload(job.id, "gone", UP)
-    assert await world.jobs.collectable(10, marked_before_ms=world.now() - 1) == []
     assert await world.jobs.purge(0, 10) == 0
     await world.jobs.collected(job.id)
     await world.jobs.collected(job.id)
@@ -277,6 +276,19 @@ async def test_garbage_is_collected_then_purged_after_its_retention(world: World
     with pytest.raises(NoSuchJob):
         await world.jobs.history(job.id)
     assert (await world.jobs.get(sealed.id)).state is S.SEAL_OBJECT_DONE
+
+
+async def test_replaced_content_is_collected_after_its_readers_had_time_and_aborted_uploads_at_once(
+    world: World,
+) -> None:
+    replaced = await world.lead(await world.put(), S.SEAL_OBJECT_DONE)
+    await world.lead(await world.put(), S.SEAL_OBJECT_DONE)
+    aborted = await world.begin()
+    await world.jobs.fail_upload(aborted.id, "gone", UP)
+    assert (await world.jobs.get(replaced.id)).collect
+    marked = world.now()
+    assert [j.id for j in await world.jobs.collectable(10, marked_before_ms=marked - 1)] == [aborted.id]
+    assert {j.id for j in await world.jobs.collectable(10, marked_before_ms=marked)} == {replaced.id, aborted.id}
 
 
 async def test_what_a_name_leads_to_is_not_collected_though_a_row_says_garbage(world: World) -> None:
