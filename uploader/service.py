@@ -95,7 +95,7 @@ class UploaderService:
             async with asyncio.timeout(self.config.notify_timeout_s):
                 await self.tasknode.notify(job.id)
         except (SpError, TimeoutError) as error:
-            log.warning("task node not notified", job_id=job.id, error=str(error))
+            log.warning("task node not notified", job_id=job.id, error=str(error) or type(error).__name__)
 
 
 def check_size(order: PutOrder, size: int) -> None:

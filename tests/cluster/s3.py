@@ -37,11 +37,14 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class S3:
-    """Requests to one SP's gateway as one account. `key`: signed by GNFD1-ECDSA instead of Signature V4."""
+    """Requests to one SP's gateway as one account (None: as nobody).
+
+    key: signed by it, with GNFD1-ECDSA, instead of Signature V4
+    """
 
     session: aiohttp.ClientSession
     sp: Sp
-    account: Account
+    account: Account | None
     key: PrivateKey | None = None
 
     def signed(
@@ -53,9 +56,11 @@ class S3:
         now_s = int(time.time())
         if self.key is not None:
             added = sign_gnfd1(head, self.key.sign, now_s + 3600)
-        else:
+        elif self.account is not None:
             a = self.account
             added = sign_sigv4(head, a.access_key_id, a.secret_access_key, now_s, region=REGION, payload=body)
+        else:
+            added = []
         return [*headers.items(), *added]
 
     async def call(
@@ -82,20 +87,25 @@ class S3:
         sent = changed["body"]
         stream = io.BytesIO(sent) if isinstance(sent, bytes) else sent  # aiohttp warns of large bytes
         async with self.session.request(
-            str(changed["method"]), URL(text, encoded=True), headers=all_headers, data=stream
+            str(changed["method"]), URL(text, encoded=True), headers=all_headers, data=stream, allow_redirects=False
         ) as answer:
             return Answer(answer.status, dict(answer.headers), await answer.read())
 
     @asynccontextmanager
-    async def begun_put(self, bucket: str, name: str, declared: int) -> AsyncIterator[asyncio.StreamWriter]:
-        """A PUT whose head is sent, with this Content-Length; what comes of its body is the test's business."""
+    async def begun_put(
+        self, bucket: str, name: str, declared: int
+    ) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
+        """A PUT whose head is sent, with this Content-Length, and whose body the server has begun to wait for; what it
+        gets of that is the test's business."""
         path = f"/{bucket}/{quote(name)}"
         signed = self.signed("PUT", path, "", {"content-length": str(declared)}, None)
         reader, writer = await asyncio.open_connection("127.0.0.1", self.sp.ports["gateway"])
-        lines = [f"PUT {path} HTTP/1.1", f"host: 127.0.0.1:{self.sp.ports['gateway']}", *map(": ".join, signed), "", ""]
+        host = f"host: 127.0.0.1:{self.sp.ports['gateway']}"
+        lines = [f"PUT {path} HTTP/1.1", host, "expect: 100-continue", *map(": ".join, signed), "", ""]
         writer.write("\r\n".join(lines).encode())
         try:
-            yield writer
+            assert await reader.readuntil(b"\r\n\r\n") == b"HTTP/1.1 100 Continue\r\n\r\n"
+            yield reader, writer
         finally:
             writer.close()
             await writer.wait_closed()
@@ -112,6 +122,6 @@ class S3:
 
 
 @asynccontextmanager
-async def s3_session(sp: Sp, account: Account, key: PrivateKey | None = None) -> AsyncIterator[S3]:
+async def s3_session(sp: Sp, account: Account | None, key: PrivateKey | None = None) -> AsyncIterator[S3]:
     async with aiohttp.ClientSession(auto_decompress=False) as session:
         yield S3(session, sp, account, key)

@@ -99,6 +99,8 @@ async def test_a_page_that_ended_with_a_common_prefix_is_followed_by_what_is_beh
         marker = page.next_marker
     assert pages == [([], ("a/",)), (["b"], ()), ([], ("c/",)), (["d"], ())]
     assert marker is None
+    two = await world.objects.list("pages", delimiter="/", limit=2)
+    assert (entry_names(two), two.common_prefixes, two.next_marker) == (["b"], ("a/",), "b")
     inside = await world.objects.list("pages", delimiter="/", marker="a/01")
     assert (entry_names(inside), inside.common_prefixes) == (["b", "d"], ("c/",))
 

@@ -1,10 +1,12 @@
 """The network of docker-compose.yml, driven from outside as a user and an operator would."""
 
+import http.client
 import json
 import subprocess
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -13,6 +15,8 @@ from typing import Any
 import boto3
 from botocore.config import Config
 
+from gateway.request import RequestHead
+from gateway.sign import sign_sigv4
 from tests.e2e.docker_daemon import Engine
 
 HEALTHY_TIMEOUT_S = 120.0
@@ -104,11 +108,29 @@ class Containers:
         found: dict[str, str] = self.json("sp1", "sp", "testnet", "account")
         return found
 
+    def gateway(self, service: str = "sp0-gateway") -> str:
+        """host:port on this host; another port after each start of the container."""
+        return self.compose("port", service, "9033")
+
+    @contextmanager
+    def half_sent(self, path: str, body: bytes) -> Iterator[http.client.HTTPConnection]:
+        """A PUT of which the gateway has the head and 5/6 of the body; signed like any other."""
+        host = self.gateway()
+        head = RequestHead("PUT", path, "", (("host", host), ("content-length", str(len(body)))))
+        keys = self.account["access_key_id"], self.account["secret_access_key"]
+        signature = sign_sigv4(head, *keys, int(time.time()), region=self.account["region"], payload=None)
+        with closing(http.client.HTTPConnection(host, timeout=60)) as connection:
+            connection.putrequest("PUT", path, skip_host=True)
+            for name, value in (*head.headers, *signature):
+                connection.putheader(name, value)
+            connection.endheaders(body[: len(body) * 5 // 6])
+            yield connection
+
     def s3(self, service: str = "sp0-gateway") -> Any:
-        """A boto3 client. The port of a container may be another one after each start."""
+        """A boto3 client."""
         return boto3.session.Session().client(
             "s3",
-            endpoint_url=f"http://{self.compose('port', service, '9033')}",
+            endpoint_url=f"http://{self.gateway(service)}",
             region_name=self.account["region"],
             aws_access_key_id=self.account["access_key_id"],
             aws_secret_access_key=self.account["secret_access_key"],
