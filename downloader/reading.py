@@ -16,6 +16,7 @@ from piecestore.store import PieceStore
 from sp.domain.errors import PieceCorrupt
 from sp.domain.ids import Checksum
 from sp.domain.pieces import SegmentKey
+from sp.runtime.pace import Pace
 from sp.runtime.pool import CpuPool
 
 BLOCK_BYTES = 1024 * 1024
@@ -44,6 +45,17 @@ class SegmentReader:
             if actual != crcs[index]:
                 raise PieceCorrupt(str(key), f"crc32 {crcs[index]:08x}", f"crc32 {actual:08x} on the second reading")
             yield memoryview(block)[max(0, start - offset) : stop - offset]
+
+    async def verify(self, key: SegmentKey, size: int, checksum: Checksum, pace: Pace) -> None:
+        """Read it all, a block at a time, and hand nothing on. PieceNotFound, ShortPiece, PieceCorrupt, StoreFailed."""
+        digest = hashlib.sha256()
+        for offset in range(0, size, BLOCK_BYTES):
+            stop = min(offset + BLOCK_BYTES, size)
+            await pace.take(stop - offset)
+            await self.pool.run(digest.update, await self.pieces.get(key, offset, stop))
+        if await self.pieces.size(key) != size:
+            raise PieceCorrupt(str(key), f"{size} bytes", "more")
+        _check(key, checksum, digest.digest())
 
     async def _first_pass(self, key: SegmentKey, size: int, checksum: Checksum) -> list[int]:
         digest = hashlib.sha256()

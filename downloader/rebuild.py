@@ -1,58 +1,48 @@
-"""Rebuilding a lost or damaged segment from the secondaries, and writing it back.
-
-What the secondaries send is hostile until the rebuilt segment has the checksum that was recorded when the segment was
-stored. One lying secondary is found by trying other sets of k columns.
-"""
+"""Rebuilding a lost or damaged segment from the secondaries, and writing it back: never of content that is gone."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from itertools import combinations
+from functools import partial
 
 from chain.client import Chain
 from piecestore.store import PieceStore
-from receiver.client import Receivers
-from signer.client import Signer
+from receiver.client import Gatherer, Holders, Pieces, Wanted
 from sp.crypto.ec import Kernel
-from sp.domain.approvals import PieceRequest
 from sp.domain.erasure import rebuild_segment
-from sp.domain.errors import DeadlineExceeded, NoSuchObjectId, SpError, TooFewPieces, UnknownProvider
+from sp.domain.errors import NoSuchJob, NoSuchObject, NoSuchObjectId, TooFewPieces
 from sp.domain.ids import Address, RedundancyIndex, SegmentIndex
 from sp.domain.integrity import piece_checksum
 from sp.domain.jobs import Job, SecondaryState
-from sp.domain.ledger import StorageProvider
+from sp.domain.lifecycle import JobState
 from sp.domain.pieces import SegmentKey
 from sp.domain.segments import piece_size, segment_size
-from sp.runtime.clock import Clock
 from sp.runtime.limits import ByteBudget
 from sp.runtime.log import get_logger
-from sp.runtime.pool import CpuPool
 from spdb.jobs import Jobs
 
 log = get_logger(__name__)
 
-Pieces = dict[RedundancyIndex, bytes]
-
 
 @dataclass(frozen=True, slots=True)
 class Rebuilder:
+    """A segment is written back only while its job's row says that it is kept, which is asked before and after the
+    write. The collector marks the row before it deletes: so either the second question sees the mark, and the segment
+    is removed here, or the collector's deletion comes after the write. What a crash between the write and the second
+    question leaves, the collector finds before it forgets the row."""
+
     pieces: PieceStore
     jobs: Jobs
     chain: Chain
-    signer: Signer
-    receivers: Receivers
-    pool: CpuPool
+    gatherer: Gatherer
     kernel: Kernel
-    clock: Clock
     budget: ByteBudget
-    piece_timeout_s: float
     _under_way: dict[SegmentKey, asyncio.Task[None]] = field(default_factory=dict)
 
     async def restore(self, job: Job, index: SegmentIndex) -> None:
         """Bring one segment back into the store. Readers that miss the same segment share one rebuild.
-        TooFewPieces when the secondaries cannot give it back."""
+        TooFewPieces when the secondaries cannot give it back; NoSuchObject when its content is gone by now."""
         key = SegmentKey(job.id, index)
         task = self._under_way.get(key)
         if task is None:
@@ -61,62 +51,16 @@ class Rebuilder:
             task.add_done_callback(lambda _: self._under_way.pop(key, None))
         await asyncio.shield(task)
 
-    async def close(self) -> None:
-        """End what is under way; for the shutdown."""
-        tasks = list(self._under_way.values())
-        for task in tasks:
-            task.cancel()
-        if tasks:
-            await asyncio.wait(tasks)
+    async def check_kept(self, job: Job) -> None:
+        """NoSuchObject: replaced or deleted, so that its segments are being collected."""
+        try:
+            now = await self.jobs.get(job.id)
+        except NoSuchJob:
+            raise NoSuchObject(job.bucket, job.object_name) from None
+        if now.collect or now.state is JobState.OBJECT_DISCONTINUED:
+            raise NoSuchObject(job.bucket, job.object_name)
 
-    async def _restore(self, job: Job, index: SegmentIndex) -> None:
-        assert job.payload_size is not None
-        size = segment_size(job.payload_size, job.params.max_segment_size, index)
-        key = SegmentKey(job.id, index)
-        async with self.budget.hold(size + job.params.secondaries * piece_size(size, job.params.data_chunks)):
-            segment = await self._rebuilt(job, index, size)
-            await self.pieces.delete(key)  # what is there is damaged, and a store never overwrites
-            await self.pieces.put(key, segment)
-        log.info("segment rebuilt from secondaries and written back", job_id=job.id, segment=index)
-
-    async def _rebuilt(self, job: Job, index: SegmentIndex, size: int) -> bytes:
-        """Fetch k columns, then one more for each that fails, until some k of them decode to the recorded checksum."""
-        holders = await self._holders(job)
-        needed = job.params.data_chunks
-        pieces: Pieces = {}
-        reasons: list[str] = []
-        waiting = sorted(holders)
-        while True:
-            batch, waiting = waiting[: max(1, needed - len(pieces))], waiting[max(1, needed - len(pieces)) :]
-            if not batch:
-                raise TooFewPieces(job.object_name, index, len(pieces), needed, "; ".join(reasons)[:1000])
-            fetched = await asyncio.gather(
-                *(self._fetch(job, index, column, holders[column], size) for column in batch)
-            )
-            for column, piece in zip(batch, fetched, strict=True):
-                if isinstance(piece, bytes):
-                    pieces[column] = piece
-                else:
-                    reasons.append(f"column {column} at {holders[column].moniker}: {piece}")
-            segment = await self.pool.run(self._decode, pieces, set(batch), size, job, index)
-            if segment is not None:
-                return segment
-            if len(pieces) >= needed:
-                reasons.append(f"columns {sorted(pieces)} do not decode to the recorded checksum")
-
-    def _decode(
-        self, pieces: Pieces, newest: set[RedundancyIndex], size: int, job: Job, index: SegmentIndex
-    ) -> bytes | None:
-        """The segment from the first set of k columns that gives the recorded checksum; sets without a column of the
-        newest batch were tried before."""
-        k, m = job.params.data_chunks, job.params.parity_chunks
-        for chosen in column_sets(pieces, newest, k):
-            segment = rebuild_segment(chosen, size, k, m, self.kernel)
-            if piece_checksum(segment) == job.segment_checksums[index]:
-                return segment
-        return None
-
-    async def _holders(self, job: Job) -> dict[RedundancyIndex, StorageProvider]:
+    async def holders(self, job: Job) -> Holders:
         """Who holds which column: as recorded here, else as the chain says."""
         providers = await self.chain.storage_providers()
         rows = await self.jobs.secondaries(job.id)
@@ -132,41 +76,43 @@ class Rebuilder:
                 held = {RedundancyIndex(i): operator for i, operator in enumerate(found.secondaries)}
         return {column: providers[operator] for column, operator in held.items() if operator in providers}
 
-    async def _fetch(
-        self, job: Job, index: SegmentIndex, column: RedundancyIndex, holder: StorageProvider, size: int
-    ) -> bytes | SpError:
-        """One column's piece, of the right size at least; or why it could not be had."""
-        wanted = piece_size(size, job.params.data_chunks)
+    async def close(self) -> None:
+        """End what is under way; for the shutdown."""
+        tasks = list(self._under_way.values())
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks)
+
+    async def _restore(self, job: Job, index: SegmentIndex) -> None:
+        assert job.payload_size is not None
+        size = segment_size(job.payload_size, job.params.max_segment_size, index)
+        async with self.budget.hold(size + job.params.secondaries * piece_size(size, job.params.data_chunks)):
+            await self._write_back(job, index, await self._rebuilt(job, index))
+        log.info("segment rebuilt from secondaries and written back", job_id=job.id, segment=index)
+
+    async def _write_back(self, job: Job, index: SegmentIndex, segment: bytes) -> None:
+        key = SegmentKey(job.id, index)
+        await self.check_kept(job)
+        await self.pieces.delete(key)  # what is there is damaged, and a store never overwrites
+        await self.pieces.put(key, segment)
         try:
-            async with asyncio.timeout(self.piece_timeout_s):
-                return await self._ask(job, index, column, holder, wanted)
-        except TimeoutError:
-            return DeadlineExceeded("a piece", int(self.piece_timeout_s * 1000))
-        except SpError as error:
-            return error
+            await self.check_kept(job)
+        except NoSuchObject:
+            await self.pieces.delete(key)
+            raise
 
-    async def _ask(
-        self, job: Job, index: SegmentIndex, column: RedundancyIndex, holder: StorageProvider, wanted: int
-    ) -> bytes:
-        assert job.object_id is not None
-        if not holder.in_service:
-            raise UnknownProvider(holder.operator)
-        me = (await self.signer.keys()).operator
-        now_s = self.clock.now_ms() // 1000
-        request = PieceRequest(job.object_id, job.version, index, column, me, holder.operator, now_s)
-        signature = await self.signer.sign(request)
-        piece = bytearray()
-        async for chunk in self.receivers.get_piece(holder.receiver_endpoint, request, signature, self.piece_timeout_s):
-            piece += chunk
-            if len(piece) > wanted:
-                break
-        if len(piece) != wanted:
-            raise TooFewPieces(job.object_name, index, 0, 1, f"a piece of {len(piece)} bytes instead of {wanted}")
-        return bytes(piece)
+    async def _rebuilt(self, job: Job, index: SegmentIndex) -> bytes:
+        """The segment as its recorded checksum wants it. TooFewPieces."""
+        if job.object_id is None:
+            needed = job.params.data_chunks
+            raise TooFewPieces(job.object_name, index, 0, needed, "not on chain yet: nobody else has any of it")
+        wanted = Wanted(job.object_ref(), index)
+        return await self.gatherer.gather(wanted, await self.holders(job), partial(self.made, job, index))
 
-
-def column_sets(pieces: Mapping[RedundancyIndex, bytes], newest: set[RedundancyIndex], k: int) -> Iterator[Pieces]:
-    """Every set of k of the columns that has one of the newest in it; those with most data columns first."""
-    for chosen in combinations(sorted(pieces), k):
-        if newest.intersection(chosen):
-            yield {column: pieces[column] for column in chosen}
+    def made(self, job: Job, index: SegmentIndex, pieces: Pieces) -> bytes | None:
+        """The segment out of k columns, None when they do not decode to the recorded checksum. Blocks."""
+        assert job.payload_size is not None
+        size = segment_size(job.payload_size, job.params.max_segment_size, index)
+        segment = rebuild_segment(pieces, size, job.params.data_chunks, job.params.parity_chunks, self.kernel)
+        return segment if piece_checksum(segment) == job.segment_checksums[index] else None

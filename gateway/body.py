@@ -1,23 +1,31 @@
 """Check a body against everything the request promised of it, while it streams past.
 
-The put is committed only when the body ends by itself: a digest or a length that does not fit raises at the end, before
-that. Large chunks are hashed in the CPU pool, one at a time per body, while the chunk before is being stored.
+The put is committed only when the payload ends by itself: a digest, a signature or a length that does not fit raises at
+the end, before that. Large chunks are hashed in the CPU pool, one at a time per body, while the chunk before is being
+stored.
 """
 
 from __future__ import annotations
 
 import asyncio
-import base64
-import binascii
-import hashlib
-import zlib
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable
 from contextlib import aclosing
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Final
 
 from gateway.auth.scheme import BodyCheck
-from gateway.errors import InvalidDigest, NotSupported
+from gateway.aws_chunked import Decoder, Framing, framing_of
+from gateway.checksums import (
+    CHECKSUM_HEADERS,
+    DIGEST_HEADERS,
+    DeclaredDigest,
+    Hasher,
+    declared_digests,
+    decoded_digest,
+    encoded_digest,
+)
+from gateway.errors import MissingContentLength
+from gateway.gathering import Gathered, Piece
 from gateway.request import RequestHead
 from sp.domain.errors import ObjectTooLarge, PayloadDigestMismatch, PayloadSizeMismatch
 from sp.runtime.pool import CpuPool
@@ -29,162 +37,161 @@ INLINE_BYTES: Final = 1 << 16
 """A chunk shorter than this is hashed where we are: a hop to the pool costs more."""
 
 
-class Hasher(Protocol):
-    def update(self, chunk: bytes, /) -> None: ...
-
-    def digest(self) -> bytes: ...
-
-
-class Crc32:
-    """zlib's CRC-32 with hashlib's interface; big-endian, as x-amz-checksum-crc32 is."""
-
-    def __init__(self) -> None:
-        self._crc = 0
-
-    def update(self, chunk: bytes, /) -> None:
-        self._crc = zlib.crc32(chunk, self._crc)
-
-    def digest(self) -> bytes:
-        return self._crc.to_bytes(4, "big")
-
-
-def _md5() -> Hasher:
-    return hashlib.md5(usedforsecurity=False)
-
-
-def _sha1() -> Hasher:
-    return hashlib.sha1(usedforsecurity=False)
-
-
-BASE64_HEADERS: Final[dict[str, tuple[Callable[[], Hasher], int]]] = {
-    "content-md5": (_md5, 16),
-    "x-amz-checksum-crc32": (Crc32, 4),
-    "x-amz-checksum-sha1": (_sha1, 20),
-    "x-amz-checksum-sha256": (hashlib.sha256, 32),
-}
-"""Header: how its digest is computed, and how many bytes it has."""
-
-CONTENT_SHA256: Final = "x-amz-content-sha256"
-_OTHER_CHECKSUMS: Final = ("x-amz-checksum-crc32c", "x-amz-checksum-crc64nvme", "x-amz-trailer")
-
-
 @dataclass(frozen=True, slots=True)
-class DeclaredDigest:
-    """A digest that the request says its body has. header: where it says so"""
+class BodyPlan:
+    """What a request says of its body, beforehand.
 
-    header: str
-    digest: bytes
-
-
-def declared_digests(head: RequestHead, check: BodyCheck) -> tuple[DeclaredDigest, ...]:
-    """All of them. InvalidDigest for a malformed one, NotSupported for one we cannot check."""
-    declared = [] if check.sha256 is None else [DeclaredDigest(CONTENT_SHA256, check.sha256)]
-    for name in head.header_names():
-        if name in _OTHER_CHECKSUMS or (name.startswith("x-amz-checksum-") and not _is_checkable(name)):
-            raise NotSupported(f"{name}; send crc32, sha1 or sha256 in a header")
-    for name, (_, size) in BASE64_HEADERS.items():
-        if head.values(name):
-            declared.append(DeclaredDigest(name, _decoded(name, head.header(name), size)))
-    return tuple(declared)
-
-
-def refuse_framed_body(head: RequestHead, check: BodyCheck) -> None:
-    """NotSupported for a body with chunk framing inside: stored as it is, it would be a silently damaged object."""
-    announced = check.framing or head.header(CONTENT_SHA256)
-    encodings = [encoding.strip().lower() for encoding in head.header("content-encoding").split(",")]
-    if announced.startswith("STREAMING-") or "aws-chunked" in encodings or head.values("x-amz-decoded-content-length"):
-        raise NotSupported("aws-chunked bodies; send the payload as it is, signed or UNSIGNED-PAYLOAD")
-
-
-def _is_checkable(name: str) -> bool:
-    return name in BASE64_HEADERS or name in ("x-amz-checksum-mode", "x-amz-checksum-algorithm", "x-amz-checksum-type")
-
-
-def _decoded(header: str, value: str, size: int) -> bytes:
-    try:
-        digest = base64.b64decode(value, validate=True)
-    except (binascii.Error, ValueError) as error:
-        raise InvalidDigest(header) from error
-    if len(digest) != size:
-        raise InvalidDigest(header)
-    return digest
-
-
-def _update_all(hashers: list[Hasher], chunk: bytes) -> None:
-    for hasher in hashers:
-        hasher.update(chunk)
-
-
-@dataclass(frozen=True, slots=True)
-class BodyPromise:
-    """What must be true of a body. size: bytes, or None when it is not known; max_size: bytes it may never exceed."""
-
-    digests: tuple[DeclaredDigest, ...]
-    size: int | None
-    max_size: int
-
-
-async def verified(body: AsyncIterator[bytes], promise: BodyPromise, pool: CpuPool) -> AsyncGenerator[bytes, None]:
-    """`body` in chunks of CHUNK_BYTES, ending only if every promise held.
-
-    Raises PayloadSizeMismatch (as soon as it is too long, or at the end), ObjectTooLarge, PayloadDigestMismatch, and
-    whatever `body` raises. Holds two chunks at most.
+    size:     bytes of payload, or None when the head does not say
+    digests:  that the head promises; more may be promised by the framing's trailer
+    framing:  None when the body is the payload itself
     """
-    hashers = [_new_hasher(declared.header) for declared in promise.digests]
-    pending: asyncio.Task[None] | None = None
-    received = 0
-    try:
-        async with aclosing(coalesced(body)) as chunks:
-            async for chunk in chunks:
-                received += len(chunk)
-                _check_not_longer(received, promise)
-                if pending is not None:
-                    await pending
-                    pending = None
-                if len(chunk) < INLINE_BYTES:
-                    _update_all(hashers, chunk)
-                elif hashers:
-                    pending = asyncio.create_task(pool.run(_update_all, hashers, chunk), name="hash body chunk")
+
+    size: int | None
+    digests: tuple[DeclaredDigest, ...] = ()
+    framing: Framing | None = None
+
+
+def body_plan(head: RequestHead, check: BodyCheck, unsaid: int | None = None) -> BodyPlan:
+    """Pure, and before the first byte is read. What cannot be checked is refused, not ignored.
+
+    check:  what the signature scheme promised (Identity.body_check)
+    unsaid: the size of a body whose head has neither Content-Length nor chunks (0: there is none); None: it must say
+    Raises InvalidDigest, InvalidRequest, InvalidArgument, MissingContentLength, MalformedTrailer, NotSupported.
+    """
+    framing = framing_of(head, check)
+    digests = declared_digests(head, check, () if framing is None else framing.trailers)
+    if framing is not None:
+        return BodyPlan(framing.size, digests, framing)
+    says = head.values("content-length") or head.values("transfer-encoding")
+    return BodyPlan(declared_size(head) if says or unsaid is None else unsaid, digests)
+
+
+def declared_size(head: RequestHead) -> int | None:
+    """Content-Length; None for a chunked body. MissingContentLength when the head says neither."""
+    length = head.header("content-length")
+    if length.isascii() and length.isdigit():
+        return int(length)
+    if length or "chunked" not in head.header("transfer-encoding").lower():
+        raise MissingContentLength
+    return None
+
+
+class CheckedBody:
+    """The payload of one body, checked on its way: read `chunks` to the end, then ask the rest.
+
+    max_size: bytes of payload that it may never exceed, whatever the plan says
+    also: headers of DIGEST_HEADERS whose digests are wanted though nobody promised them
+    """
+
+    def __init__(
+        self, body: AsyncIterator[bytes], plan: BodyPlan, max_size: int, pool: CpuPool, also: Iterable[str] = ()
+    ) -> None:
+        self._body = body
+        self._plan = plan
+        self._max_size = max_size
+        self._pool = pool
+        self._decoder = Decoder(plan.framing) if plan.framing is not None else None
+        self._trailers = plan.framing.trailers if plan.framing is not None else ()
+        headers = [*(declared.header for declared in plan.digests), *self._trailers, *also]
+        self._hashers: dict[str, Hasher] = {}  # by algorithm: x-amz-content-sha256 and x-amz-checksum-sha256 share one
+        for header in headers:
+            algorithm = DIGEST_HEADERS[header]
+            if algorithm.name not in self._hashers:
+                self._hashers[algorithm.name] = algorithm.new()
+        self._headers = dict.fromkeys(headers)
+        self._received = 0
+
+    async def chunks(self) -> AsyncGenerator[bytes, None]:
+        """The payload in chunks of CHUNK_BYTES, ending only if every promise held. Once. Holds two chunks at most.
+
+        Raises PayloadSizeMismatch (as soon as it is too long, or at the end), ObjectTooLarge, PayloadDigestMismatch,
+        what the framing's decoder raises, and whatever the body raises.
+        """
+        pending: asyncio.Task[None] | None = None
+        try:
+            async with aclosing(self._payload()) as payload, aclosing(coalesced(payload)) as chunks:
+                async for chunk in chunks:
+                    self._received += len(chunk)
+                    self._check_not_longer()
+                    if pending is not None:
+                        await pending
+                        pending = None
+                    if len(chunk) < INLINE_BYTES:
+                        self._hash(chunk)
+                    elif self._hashers:
+                        pending = asyncio.create_task(self._pool.run(self._hash, chunk), name="hash body chunk")
+                    yield chunk
+            if pending is not None:
+                await pending
+        finally:
+            if pending is not None and not pending.done():
+                pending.cancel()
+                await asyncio.wait([pending])
+        self._check_end()
+
+    def digest(self, header: str) -> bytes:
+        """Of the payload, after its end. header: one that was promised, or is in `also`"""
+        return self._hashers[DIGEST_HEADERS[header].name].digest()
+
+    def checksums(self) -> dict[str, str]:
+        """Every x-amz-checksum-* that was promised (in head or trailer) or is in `also`, after the end: all true."""
+        return {header: encoded_digest(self.digest(header)) for header in self._headers if header in CHECKSUM_HEADERS}
+
+    def trailing(self) -> dict[str, str]:
+        """Of these, those that came behind the payload, so that the head of a put could not name them."""
+        return {header: encoded_digest(self.digest(header)) for header in self._trailers}
+
+    async def _payload(self) -> AsyncGenerator[Piece, None]:
+        if self._decoder is None:
+            async for chunk in self._body:
                 yield chunk
-        if pending is not None:
-            await pending
-    finally:
-        if pending is not None and not pending.done():
-            pending.cancel()
-            await asyncio.wait([pending])
-    if promise.size is not None and received != promise.size:
-        raise PayloadSizeMismatch(promise.size, received)
-    _check_digests(promise.digests, hashers)
+            return
+        async for chunk in self._body:
+            if self._decoder.hashes and len(chunk) >= INLINE_BYTES:
+                pieces = await self._pool.run(self._decoder.feed, chunk)
+            else:
+                pieces = self._decoder.feed(chunk)
+            for piece in pieces:
+                yield piece
+        self._decoder.end()
+
+    def _hash(self, chunk: bytes) -> None:
+        for hasher in self._hashers.values():
+            hasher.update(chunk)
+
+    def _check_not_longer(self) -> None:
+        if self._plan.size is not None and self._received > self._plan.size:
+            raise PayloadSizeMismatch(self._plan.size, self._received)
+        if self._received > self._max_size:
+            raise ObjectTooLarge(self._received, self._max_size)
+
+    def _check_end(self) -> None:
+        if self._plan.size is not None and self._received != self._plan.size:
+            raise PayloadSizeMismatch(self._plan.size, self._received)
+        promised = list(self._plan.digests)
+        if self._decoder is not None:
+            trailers = self._decoder.trailers.items()
+            promised += [DeclaredDigest(name, decoded_digest(name, value)) for name, value in trailers]
+        for declared in promised:
+            computed = self.digest(declared.header)
+            if computed != declared.digest:
+                raise PayloadDigestMismatch(declared.header, declared.digest.hex(), computed.hex())
 
 
-async def coalesced(body: AsyncIterator[bytes]) -> AsyncGenerator[bytes, None]:
+async def coalesced(body: AsyncIterator[Piece]) -> AsyncGenerator[bytes, None]:
     """The same bytes in chunks of exactly CHUNK_BYTES but for the last; a chunk that fits is passed on uncopied."""
-    kept = bytearray()
-    async for chunk in body:
-        if not kept and len(chunk) == CHUNK_BYTES:
-            yield chunk
+    held = Gathered()
+    async for piece in body:
+        if not held.size and len(piece) == CHUNK_BYTES and isinstance(piece, bytes):
+            yield piece
             continue
-        kept += chunk
-        while len(kept) >= CHUNK_BYTES:
-            yield bytes(memoryview(kept)[:CHUNK_BYTES])
-            del kept[:CHUNK_BYTES]
-    if kept:
-        yield bytes(kept)
-
-
-def _new_hasher(header: str) -> Hasher:
-    return hashlib.sha256() if header == CONTENT_SHA256 else BASE64_HEADERS[header][0]()
-
-
-def _check_not_longer(received: int, promise: BodyPromise) -> None:
-    if promise.size is not None and received > promise.size:
-        raise PayloadSizeMismatch(promise.size, received)
-    if received > promise.max_size:
-        raise ObjectTooLarge(received, promise.max_size)
-
-
-def _check_digests(declared: tuple[DeclaredDigest, ...], hashers: list[Hasher]) -> None:
-    for promised, hasher in zip(declared, hashers, strict=True):
-        computed = hasher.digest()
-        if computed != promised.digest:
-            raise PayloadDigestMismatch(promised.header, promised.digest.hex(), computed.hex())
+        view = memoryview(piece)
+        while held.size + len(view) >= CHUNK_BYTES:
+            fits = CHUNK_BYTES - held.size
+            held.add(view[:fits])
+            yield held.joined()
+            view = view[fits:]
+        if view:
+            held.add(view)
+    if held.size:
+        yield held.joined()

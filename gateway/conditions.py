@@ -6,8 +6,9 @@ import re
 from datetime import UTC
 from email.utils import formatdate, parsedate_to_datetime
 
-from gateway.errors import NotModified, PreconditionFailed
+from gateway.errors import NotModified
 from gateway.request import RequestHead
+from sp.domain.errors import PreconditionFailed
 from sp.domain.segments import resolve_range
 
 _RANGE = re.compile(r"bytes=\s*([0-9]{0,19})\s*-\s*([0-9]{0,19})\s*")

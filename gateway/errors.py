@@ -80,14 +80,6 @@ class NoSuchConfiguration(SpError):
 
 
 @dataclass(eq=False)
-class PreconditionFailed(SpError):
-    """A condition of the request does not hold."""
-
-    kind = Kind.CONFLICT
-    condition: str
-
-
-@dataclass(eq=False)
 class NotModified(SpError):
     """The object is as the client has it already."""
 
@@ -113,6 +105,39 @@ class MalformedAuthorization(SpError):
 
     kind = Kind.INVALID
     reason: str
+
+
+@dataclass(eq=False)
+class MalformedPresignedQuery(SpError):
+    """The signature in the query is incomplete, cannot be parsed, or is scoped to another day or service."""
+
+    kind = Kind.INVALID
+    reason: str
+
+
+@dataclass(eq=False)
+class PresignedUrlExpired(SpError):
+    """The request has expired."""
+
+    kind = Kind.DENIED
+    expired_at_s: int
+    server_time_s: int
+
+
+@dataclass(eq=False)
+class PresignedUrlNotYetValid(SpError):
+    """The request is not valid yet."""
+
+    kind = Kind.DENIED
+    signed_at_s: int
+    server_time_s: int
+
+
+@dataclass(eq=False)
+class NoSecurityTokens(SpError):
+    """There are no temporary credentials here, so no security token is valid."""
+
+    kind = Kind.INVALID
 
 
 @dataclass(eq=False)
@@ -174,6 +199,31 @@ class InvalidDigest(SpError):
 
     kind = Kind.INVALID
     header: str
+
+
+@dataclass(eq=False)
+class MalformedFraming(SpError):
+    """The aws-chunked framing of the body is broken."""
+
+    kind = Kind.INVALID
+    reason: str
+
+
+@dataclass(eq=False)
+class MalformedTrailer(SpError):
+    """The trailer of the body is not well-formed, or not what x-amz-trailer announces."""
+
+    kind = Kind.INVALID
+    reason: str
+
+
+@dataclass(eq=False)
+class BodyCutShort(SpError):
+    """The body ended before its last chunk or trailer."""
+
+    kind = Kind.INVALID
+    received_bytes: int
+    expected_bytes: int
 
 
 @dataclass(eq=False)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Final
 
 from gateway import errors as gw
-from gateway.body import CONTENT_SHA256
+from gateway.checksums import CONTENT_SHA256
 from gateway.conditions import http_date
 from sp.domain import errors as sp
 from sp.domain.errors import Kind, SpError
@@ -60,10 +61,15 @@ S3: Final[dict[type[SpError], tuple[str, int]]] = {
     gw.InvalidBucketName: ("InvalidBucketName", 400),
     gw.InvalidObjectName: ("InvalidArgument", 400),
     gw.NameTooLong: ("KeyTooLongError", 400),
-    gw.PreconditionFailed: ("PreconditionFailed", 412),
+    sp.PreconditionFailed: ("PreconditionFailed", 412),
+    sp.ConditionalRequestConflict: ("ConditionalRequestConflict", 409),
     gw.NotModified: ("NotModified", 304),
     gw.UnsupportedScheme: ("InvalidRequest", 400),
     gw.MalformedAuthorization: ("AuthorizationHeaderMalformed", 400),
+    gw.MalformedPresignedQuery: ("AuthorizationQueryParametersError", 400),
+    gw.PresignedUrlExpired: ("AccessDenied", 403),
+    gw.PresignedUrlNotYetValid: ("AccessDenied", 403),
+    gw.NoSecurityTokens: ("InvalidToken", 400),
     gw.WrongRegion: ("AuthorizationHeaderMalformed", 400),
     gw.InvalidAccessKeyId: ("InvalidAccessKeyId", 403),
     gw.RequestTimeTooSkewed: ("RequestTimeTooSkewed", 403),
@@ -71,6 +77,9 @@ S3: Final[dict[type[SpError], tuple[str, int]]] = {
     gw.OnChainOnly: ("InvalidRequest", 400),
     gw.MissingContentLength: ("MissingContentLength", 411),
     gw.InvalidDigest: ("InvalidDigest", 400),
+    gw.MalformedFraming: ("InvalidRequest", 400),
+    gw.MalformedTrailer: ("MalformedTrailerError", 400),
+    gw.BodyCutShort: ("IncompleteBody", 400),
     gw.EmptyPayload: ("InvalidRequest", 400),
     gw.BodyTooLarge: ("MaxMessageLengthExceeded", 400),
     gw.MalformedXml: ("MalformedXML", 400),
@@ -108,7 +117,8 @@ GREENFIELD: Final[dict[type[SpError], tuple[int, int]]] = {
     gw.InvalidBucketName: (50010, 400),
     gw.InvalidObjectName: (50044, 400),
     gw.NameTooLong: (50044, 400),
-    gw.PreconditionFailed: (50009, 412),
+    sp.PreconditionFailed: (50009, 412),
+    sp.ConditionalRequestConflict: (50009, 409),
     gw.NotModified: (50009, 304),
     gw.UnsupportedScheme: (50001, 400),
     gw.MalformedAuthorization: (50002, 400),
@@ -116,6 +126,9 @@ GREENFIELD: Final[dict[type[SpError], tuple[int, int]]] = {
     gw.OnChainOnly: (50008, 400),
     gw.MissingContentLength: (50009, 411),
     gw.InvalidDigest: (50009, 400),
+    gw.MalformedFraming: (50009, 400),
+    gw.MalformedTrailer: (50009, 400),
+    gw.BodyCutShort: (110005, 400),
     gw.EmptyPayload: (50016, 403),
     gw.MetadataTooLarge: (50009, 400),
     gw.BodyTooSlow: (50013, 400),
@@ -135,6 +148,7 @@ _S3_OF_KIND: Final = {
 }
 _STATUS_OF_KIND: Final = {kind: status for kind, (_, status) in _S3_OF_KIND.items()}
 
+_LAST_S: Final = int(datetime(9999, 12, 31, tzinfo=UTC).timestamp())
 _ALREADY_UPLOADED: Final = (110006, 409)
 _UNREGISTERED: Final = 999999
 """Greenfield's code of an error that has none."""
@@ -169,15 +183,22 @@ def _details(error: SpError) -> list[tuple[str, str]]:
             return [("AWSAccessKeyId", error.access_key_id)]
         case gw.WrongRegion():
             return [("Region", error.expected)]  # by which SDKs sign again
+        case gw.PresignedUrlExpired():
+            return [("Expires", _iso(error.expired_at_s)), ("ServerTime", _iso(error.server_time_s))]
         case gw.RequestTimeTooSkewed():
             return [("MaxAllowedSkewMilliseconds", str(error.max_skew_s * 1000))]
         case gw.InvalidArgument():
             return [("ArgumentName", error.argument)]
-        case gw.PreconditionFailed():
+        case sp.PreconditionFailed() | sp.ConditionalRequestConflict():
             return [("Condition", error.condition)]
         case sp.InvalidRange():
             return [("ActualObjectSize", str(error.payload_size))]
     return []
+
+
+def _iso(at_s: int) -> str:
+    """A time that the client made up may lie outside of what a date can be."""
+    return datetime.fromtimestamp(min(max(at_s, 0), _LAST_S), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def _headers(error: SpError) -> dict[str, str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from dataclasses import dataclass
 
 from aiohttp import hdrs, web
@@ -11,7 +12,7 @@ from aiohttp.http_exceptions import BadHttpMessage
 from aiohttp.web_request import BaseRequest
 
 from gateway.auth.scheme import BodyCheck
-from gateway.body import CHUNK_BYTES, BodyPromise, declared_digests, refuse_framed_body, verified
+from gateway.body import CHUNK_BYTES, CheckedBody, body_plan
 from gateway.errors import BodyTooLarge, BodyTooSlow, ClientGone
 from gateway.request import RequestHead
 from sp.runtime.pool import CpuPool
@@ -69,12 +70,11 @@ class RequestBody:
 
     async def small(self, head: RequestHead, check: BodyCheck, max_bytes: int, pool: CpuPool) -> bytes:
         """The whole body of a request that is XML, checked against its digests. BodyTooLarge."""
-        refuse_framed_body(head, check)
-        length = head.header("content-length")
-        if length.isdigit() and int(length) > max_bytes:
+        plan = body_plan(head, check, unsaid=0)
+        if plan.size is not None and plan.size > max_bytes:
             raise BodyTooLarge(max_bytes)
-        promise = BodyPromise(declared_digests(head, check), int(length) if length.isdigit() else None, max_bytes)
-        return b"".join([chunk async for chunk in verified(self.chunks(), promise, pool)])
+        async with aclosing(self.chunks()) as body, aclosing(CheckedBody(body, plan, max_bytes, pool).chunks()) as read:
+            return b"".join([chunk async for chunk in read])
 
     async def _continue(self) -> None:
         if self.awaits_continue:

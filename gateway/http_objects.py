@@ -8,10 +8,11 @@ from typing import Final
 from aiohttp import web
 
 from gateway.auth.scheme import Identity
+from gateway.checksums import CHECKSUM_PREFIX, checksum_headers
 from gateway.conditions import check_conditions, http_date, requested_range
 from gateway.errors import InvalidArgument
 from gateway.http_call import BYTES, Call
-from gateway.puts import CHECKSUM_PREFIX, put_of
+from gateway.puts import put_of
 from gateway.request import RequestHead
 from gateway.routes import RESPONSE_HEADERS
 from gateway.s3_xml import list_query, listing, upload_progress
@@ -33,8 +34,7 @@ class ObjectOperations:
         async with aclosing(call.body.chunks()) as body:
             result = await self._gateway.put_object(identity, put, body)
         BYTES.labels("in").inc(result.payload_size)
-        checksums = {name: value for name, value in result.headers.items() if name.startswith(CHECKSUM_PREFIX)}
-        return call.respond(200, {"ETag": f'"{result.etag}"', **checksums})
+        return call.respond(200, {"ETag": f'"{result.etag}"', **checksum_headers(result.headers)})
 
     async def get(self, call: Call) -> web.StreamResponse:
         """GET and HEAD, whole or a range."""
@@ -85,12 +85,9 @@ def object_headers(entry: ObjectEntry, head: RequestHead, whole: bool) -> dict[s
 
     Checksums come with a whole object only, and only where the client asks for them (x-amz-checksum-mode).
     """
-    with_checksums = whole and head.header("x-amz-checksum-mode").upper() == "ENABLED"
-    kept = {
-        name: value
-        for name, value in entry.job.headers.items()
-        if with_checksums or not name.startswith(CHECKSUM_PREFIX)
-    }
+    kept = {name: value for name, value in entry.job.headers.items() if not name.startswith(CHECKSUM_PREFIX)}
+    if whole and head.header("x-amz-checksum-mode").upper() == "ENABLED":
+        kept |= checksum_headers(entry.job.headers)
     return {
         "content-type": _DEFAULT_TYPE,
         **kept,

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from typing import Final
 
 from gateway.auth.scheme import Identity
-from gateway.body import DeclaredDigest, declared_digests, refuse_framed_body
-from gateway.errors import InvalidArgument, MetadataTooLarge, MissingContentLength, NotSupported
+from gateway.body import BodyPlan, body_plan
+from gateway.checksums import CHECKSUM_HEADERS
+from gateway.errors import InvalidArgument, MetadataTooLarge, NotSupported
 from gateway.request import RequestHead
 from sp.domain.ledger import Visibility
 
@@ -23,7 +24,6 @@ KEPT_HEADERS: Final = (
     "expires",
 )
 META_PREFIX: Final = "x-amz-meta-"
-CHECKSUM_PREFIX: Final = "x-amz-checksum-"
 
 _UNSUPPORTED_HEADERS: Final = (
     "x-amz-copy-source",
@@ -46,42 +46,34 @@ ACLS: Final = {
 
 @dataclass(frozen=True, slots=True)
 class Put:
-    """size: the declared length of the body, None when it is chunked
-    headers: kept and returned with the object (lower-case names)
+    """body: what the request says of its body, its size above all
+    headers: kept and returned with the object (lower-case names); checksums that come behind the body are added to them
     """
 
     bucket: str
     object_name: str
-    size: int | None
+    body: BodyPlan
     headers: dict[str, str]
-    digests: tuple[DeclaredDigest, ...]
     visibility: Visibility
     request_id: str
+
+    @property
+    def size(self) -> int | None:
+        """Bytes of payload; None when the request does not say."""
+        return self.body.size
 
 
 def put_of(head: RequestHead, bucket: str, object_name: str, identity: Identity, request_id: str) -> Put:
     """Everything about the put that its head says; whatever cannot be honoured is refused, not ignored."""
-    refuse_framed_body(head, identity.body_check)
     _refuse_unsupported(head)
     return Put(
         bucket,
         object_name,
-        declared_size(head),
+        body_plan(head, identity.body_check),
         kept_headers(head),
-        declared_digests(head, identity.body_check),
         visibility_of(head),
         request_id,
     )
-
-
-def declared_size(head: RequestHead) -> int | None:
-    """Content-Length; None for a chunked body. MissingContentLength when the head says neither."""
-    length = head.header("content-length")
-    if length.isascii() and length.isdigit():
-        return int(length)
-    if length or "chunked" not in head.header("transfer-encoding").lower():
-        raise MissingContentLength
-    return None
 
 
 def kept_headers(head: RequestHead) -> dict[str, str]:
@@ -89,12 +81,16 @@ def kept_headers(head: RequestHead) -> dict[str, str]:
     kept = {}
     metadata_bytes = 0
     for name in head.header_names():
-        if name.startswith((META_PREFIX, CHECKSUM_PREFIX)) or name in KEPT_HEADERS:
+        if name.startswith(META_PREFIX) or name in CHECKSUM_HEADERS or name in KEPT_HEADERS:
             kept[name] = _utf8(name, head.header(name))
         if name.startswith(META_PREFIX):
             metadata_bytes += len(name) - len(META_PREFIX) + len(kept[name].encode())
     if metadata_bytes > MAX_METADATA_BYTES:
         raise MetadataTooLarge(metadata_bytes, MAX_METADATA_BYTES)
+    if "content-encoding" in kept:
+        encodings = [encoding.strip() for encoding in kept.pop("content-encoding").split(",")]
+        left = [encoding for encoding in encodings if encoding.lower() != "aws-chunked"]  # the framing is not kept
+        kept |= {"content-encoding": ",".join(left)} if left else {}
     return kept
 
 

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from downloader.client import Downloader
 from gateway.access import Access
 from gateway.auth.scheme import Identity
-from gateway.body import BodyPromise, verified
+from gateway.body import CheckedBody
 from gateway.errors import EmptyPayload, OnChainOnly
 from gateway.puts import Put
 from sp.domain.errors import AccessDenied, NoSuchObject, ObjectNotCreated, ObjectTooLarge, PayloadSizeMismatch
@@ -72,10 +72,12 @@ class Gateway:
             order = await self._delegated_order(identity, account, bucket, put)
         else:
             order = await self._created_order(identity, account, bucket, put)
-        promise = BodyPromise(put.digests, order.payload_size, order.params.max_payload_size)
-        async with aclosing(verified(body, promise, self.pool)) as checked:
-            receipt = await self.uploader.put(order, checked)
-        return PutResult(f"{receipt.root.hex()[:32]}-1", receipt.job_id, receipt.payload_size, put.headers)
+        plan = replace(put.body, size=order.payload_size)
+        checked = CheckedBody(body, plan, order.params.max_payload_size, self.pool)
+        async with aclosing(checked.chunks()) as payload:
+            receipt = await self.uploader.put(order, payload, checked.trailing)
+        headers = {**put.headers, **checked.trailing()}
+        return PutResult(f"{receipt.root.hex()[:32]}-1", receipt.job_id, receipt.payload_size, headers)
 
     async def head_object(self, identity: Identity, bucket: str, object_name: str) -> ObjectEntry:
         """What the name means now, CREATED or SEALED. NoSuchObject, AccessDenied."""

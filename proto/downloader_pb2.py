@@ -22,28 +22,35 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from proto import scrub_pb2 as proto_dot_scrub__pb2
 from proto import tasknode_pb2 as proto_dot_tasknode__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x16proto/downloader.proto\x12\x1bgreenfield_sp.downloader.v1\x1a\x14proto/tasknode.proto\"2\n\x0bHeadRequest\x12\x0e\n\x06\x62ucket\x18\x01 \x01(\t\x12\x13\n\x0bobject_name\x18\x02 \x01(\t\"Q\n\x0bObjectEntry\x12+\n\x03job\x18\x01 \x01(\x0b\x32\x1e.greenfield_sp.tasknode.v1.Job\x12\x15\n\rupdated_at_ms\x18\x02 \x01(\x03\"9\n\nGetRequest\x12\x0e\n\x06job_id\x18\x01 \x01(\x04\x12\r\n\x05start\x18\x02 \x01(\x04\x12\x0c\n\x04stop\x18\x03 \x01(\x04\"\x19\n\x08GetFrame\x12\r\n\x05\x63hunk\x18\x01 \x01(\x0c\"_\n\x0bListRequest\x12\x0e\n\x06\x62ucket\x18\x01 \x01(\t\x12\x0e\n\x06prefix\x18\x02 \x01(\t\x12\x11\n\tdelimiter\x18\x03 \x01(\t\x12\x0e\n\x06marker\x18\x04 \x01(\t\x12\r\n\x05limit\x18\x05 \x01(\r\"\x89\x01\n\tListReply\x12\x39\n\x07\x65ntries\x18\x01 \x03(\x0b\x32(.greenfield_sp.downloader.v1.ObjectEntry\x12\x17\n\x0f\x63ommon_prefixes\x18\x02 \x03(\t\x12\x18\n\x0bnext_marker\x18\x03 \x01(\tH\x00\x88\x01\x01\x42\x0e\n\x0c_next_marker2\x9b\x02\n\nDownloader\x12Z\n\x04Head\x12(.greenfield_sp.downloader.v1.HeadRequest\x1a(.greenfield_sp.downloader.v1.ObjectEntry\x12W\n\x03Get\x12\'.greenfield_sp.downloader.v1.GetRequest\x1a%.greenfield_sp.downloader.v1.GetFrame0\x01\x12X\n\x04List\x12(.greenfield_sp.downloader.v1.ListRequest\x1a&.greenfield_sp.downloader.v1.ListReplyb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x16proto/downloader.proto\x12\x1bgreenfield_sp.downloader.v1\x1a\x11proto/scrub.proto\x1a\x14proto/tasknode.proto\"2\n\x0bHeadRequest\x12\x0e\n\x06\x62ucket\x18\x01 \x01(\t\x12\x13\n\x0bobject_name\x18\x02 \x01(\t\"\xc0\x01\n\x0bObjectEntry\x12+\n\x03job\x18\x01 \x01(\x0b\x32\x1e.greenfield_sp.tasknode.v1.Job\x12\x15\n\rupdated_at_ms\x18\x02 \x01(\x03\x12@\n\x04tags\x18\x03 \x03(\x0b\x32\x32.greenfield_sp.downloader.v1.ObjectEntry.TagsEntry\x1a+\n\tTagsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"9\n\nGetRequest\x12\x0e\n\x06job_id\x18\x01 \x01(\x04\x12\r\n\x05start\x18\x02 \x01(\x04\x12\x0c\n\x04stop\x18\x03 \x01(\x04\"\x19\n\x08GetFrame\x12\r\n\x05\x63hunk\x18\x01 \x01(\x0c\"_\n\x0bListRequest\x12\x0e\n\x06\x62ucket\x18\x01 \x01(\t\x12\x0e\n\x06prefix\x18\x02 \x01(\t\x12\x11\n\tdelimiter\x18\x03 \x01(\t\x12\x0e\n\x06marker\x18\x04 \x01(\t\x12\r\n\x05limit\x18\x05 \x01(\r\"\x89\x01\n\tListReply\x12\x39\n\x07\x65ntries\x18\x01 \x03(\x0b\x32(.greenfield_sp.downloader.v1.ObjectEntry\x12\x17\n\x0f\x63ommon_prefixes\x18\x02 \x03(\t\x12\x18\n\x0bnext_marker\x18\x03 \x01(\tH\x00\x88\x01\x01\x42\x0e\n\x0c_next_marker\"H\n\x11GetSegmentRequest\x12\x11\n\tobject_id\x18\x01 \x01(\x04\x12\x0f\n\x07version\x18\x02 \x01(\x04\x12\x0f\n\x07segment\x18\x03 \x01(\r2\xb8\x04\n\nDownloader\x12Z\n\x04Head\x12(.greenfield_sp.downloader.v1.HeadRequest\x1a(.greenfield_sp.downloader.v1.ObjectEntry\x12W\n\x03Get\x12\'.greenfield_sp.downloader.v1.GetRequest\x1a%.greenfield_sp.downloader.v1.GetFrame0\x01\x12X\n\x04List\x12(.greenfield_sp.downloader.v1.ListRequest\x1a&.greenfield_sp.downloader.v1.ListReply\x12\x65\n\nGetSegment\x12..greenfield_sp.downloader.v1.GetSegmentRequest\x1a%.greenfield_sp.downloader.v1.GetFrame0\x01\x12S\n\x05Scrub\x12$.greenfield_sp.scrub.v1.ScrubRequest\x1a\".greenfield_sp.scrub.v1.ScrubFrame0\x01\x12_\n\tChallenge\x12(.greenfield_sp.scrub.v1.ChallengeRequest\x1a&.greenfield_sp.scrub.v1.ChallengeFrame0\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'proto.downloader_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_HEADREQUEST']._serialized_start=77
-  _globals['_HEADREQUEST']._serialized_end=127
-  _globals['_OBJECTENTRY']._serialized_start=129
-  _globals['_OBJECTENTRY']._serialized_end=210
-  _globals['_GETREQUEST']._serialized_start=212
-  _globals['_GETREQUEST']._serialized_end=269
-  _globals['_GETFRAME']._serialized_start=271
-  _globals['_GETFRAME']._serialized_end=296
-  _globals['_LISTREQUEST']._serialized_start=298
-  _globals['_LISTREQUEST']._serialized_end=393
-  _globals['_LISTREPLY']._serialized_start=396
-  _globals['_LISTREPLY']._serialized_end=533
-  _globals['_DOWNLOADER']._serialized_start=536
-  _globals['_DOWNLOADER']._serialized_end=819
+  _globals['_OBJECTENTRY_TAGSENTRY']._loaded_options = None
+  _globals['_OBJECTENTRY_TAGSENTRY']._serialized_options = b'8\001'
+  _globals['_HEADREQUEST']._serialized_start=96
+  _globals['_HEADREQUEST']._serialized_end=146
+  _globals['_OBJECTENTRY']._serialized_start=149
+  _globals['_OBJECTENTRY']._serialized_end=341
+  _globals['_OBJECTENTRY_TAGSENTRY']._serialized_start=298
+  _globals['_OBJECTENTRY_TAGSENTRY']._serialized_end=341
+  _globals['_GETREQUEST']._serialized_start=343
+  _globals['_GETREQUEST']._serialized_end=400
+  _globals['_GETFRAME']._serialized_start=402
+  _globals['_GETFRAME']._serialized_end=427
+  _globals['_LISTREQUEST']._serialized_start=429
+  _globals['_LISTREQUEST']._serialized_end=524
+  _globals['_LISTREPLY']._serialized_start=527
+  _globals['_LISTREPLY']._serialized_end=664
+  _globals['_GETSEGMENTREQUEST']._serialized_start=666
+  _globals['_GETSEGMENTREQUEST']._serialized_end=738
+  _globals['_DOWNLOADER']._serialized_start=741
+  _globals['_DOWNLOADER']._serialized_end=1309
 # @@protoc_insertion_point(module_scope)

@@ -4,6 +4,7 @@ import grpc
 import warnings
 
 from proto import downloader_pb2 as proto_dot_downloader__pb2
+from proto import scrub_pb2 as proto_dot_scrub__pb2
 
 GRPC_GENERATED_VERSION = '1.85.1'
 GRPC_VERSION = grpc.__version__
@@ -49,6 +50,21 @@ class DownloaderStub:
                 request_serializer=proto_dot_downloader__pb2.ListRequest.SerializeToString,
                 response_deserializer=proto_dot_downloader__pb2.ListReply.FromString,
                 _registered_method=True)
+        self.GetSegment = channel.unary_stream(
+                '/greenfield_sp.downloader.v1.Downloader/GetSegment',
+                request_serializer=proto_dot_downloader__pb2.GetSegmentRequest.SerializeToString,
+                response_deserializer=proto_dot_downloader__pb2.GetFrame.FromString,
+                _registered_method=True)
+        self.Scrub = channel.unary_stream(
+                '/greenfield_sp.downloader.v1.Downloader/Scrub',
+                request_serializer=proto_dot_scrub__pb2.ScrubRequest.SerializeToString,
+                response_deserializer=proto_dot_scrub__pb2.ScrubFrame.FromString,
+                _registered_method=True)
+        self.Challenge = channel.unary_stream(
+                '/greenfield_sp.downloader.v1.Downloader/Challenge',
+                request_serializer=proto_dot_scrub__pb2.ChallengeRequest.SerializeToString,
+                response_deserializer=proto_dot_scrub__pb2.ChallengeFrame.FromString,
+                _registered_method=True)
 
 
 class DownloaderServicer:
@@ -72,6 +88,25 @@ class DownloaderServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetSegment(self, request, context):
+        """One whole segment of one content, verified: what the Receiver gives to the object's secondaries.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Scrub(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Challenge(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_DownloaderServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -89,6 +124,21 @@ def add_DownloaderServicer_to_server(servicer, server):
                     servicer.List,
                     request_deserializer=proto_dot_downloader__pb2.ListRequest.FromString,
                     response_serializer=proto_dot_downloader__pb2.ListReply.SerializeToString,
+            ),
+            'GetSegment': grpc.unary_stream_rpc_method_handler(
+                    servicer.GetSegment,
+                    request_deserializer=proto_dot_downloader__pb2.GetSegmentRequest.FromString,
+                    response_serializer=proto_dot_downloader__pb2.GetFrame.SerializeToString,
+            ),
+            'Scrub': grpc.unary_stream_rpc_method_handler(
+                    servicer.Scrub,
+                    request_deserializer=proto_dot_scrub__pb2.ScrubRequest.FromString,
+                    response_serializer=proto_dot_scrub__pb2.ScrubFrame.SerializeToString,
+            ),
+            'Challenge': grpc.unary_stream_rpc_method_handler(
+                    servicer.Challenge,
+                    request_deserializer=proto_dot_scrub__pb2.ChallengeRequest.FromString,
+                    response_serializer=proto_dot_scrub__pb2.ChallengeFrame.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -172,6 +222,87 @@ class Downloader:
             '/greenfield_sp.downloader.v1.Downloader/List',
             proto_dot_downloader__pb2.ListRequest.SerializeToString,
             proto_dot_downloader__pb2.ListReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetSegment(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/greenfield_sp.downloader.v1.Downloader/GetSegment',
+            proto_dot_downloader__pb2.GetSegmentRequest.SerializeToString,
+            proto_dot_downloader__pb2.GetFrame.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Scrub(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/greenfield_sp.downloader.v1.Downloader/Scrub',
+            proto_dot_scrub__pb2.ScrubRequest.SerializeToString,
+            proto_dot_scrub__pb2.ScrubFrame.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Challenge(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/greenfield_sp.downloader.v1.Downloader/Challenge',
+            proto_dot_scrub__pb2.ChallengeRequest.SerializeToString,
+            proto_dot_scrub__pb2.ChallengeFrame.FromString,
             options,
             channel_credentials,
             insecure,

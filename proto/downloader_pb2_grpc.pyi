@@ -6,6 +6,7 @@ Giving objects back, verified; what names mean on this SP."""
 from collections import abc as _abc
 from grpc import aio as _aio
 from proto import downloader_pb2 as _downloader_pb2
+from proto import scrub_pb2 as _scrub_pb2
 import abc as _abc_1
 import grpc as _grpc
 import sys
@@ -34,6 +35,10 @@ class DownloaderStub:
     Head: _grpc.UnaryUnaryMultiCallable[_downloader_pb2.HeadRequest, _downloader_pb2.ObjectEntry]
     Get: _grpc.UnaryStreamMultiCallable[_downloader_pb2.GetRequest, _downloader_pb2.GetFrame]
     List: _grpc.UnaryUnaryMultiCallable[_downloader_pb2.ListRequest, _downloader_pb2.ListReply]
+    GetSegment: _grpc.UnaryStreamMultiCallable[_downloader_pb2.GetSegmentRequest, _downloader_pb2.GetFrame]
+    """One whole segment of one content, verified: what the Receiver gives to the object's secondaries."""
+    Scrub: _grpc.UnaryStreamMultiCallable[_scrub_pb2.ScrubRequest, _scrub_pb2.ScrubFrame]
+    Challenge: _grpc.UnaryStreamMultiCallable[_scrub_pb2.ChallengeRequest, _scrub_pb2.ChallengeFrame]
 
 @_typing.type_check_only
 class DownloaderAsyncStub(DownloaderStub):
@@ -41,6 +46,10 @@ class DownloaderAsyncStub(DownloaderStub):
     Head: _aio.UnaryUnaryMultiCallable[_downloader_pb2.HeadRequest, _downloader_pb2.ObjectEntry]  # type: ignore[assignment]
     Get: _aio.UnaryStreamMultiCallable[_downloader_pb2.GetRequest, _downloader_pb2.GetFrame]  # type: ignore[assignment]
     List: _aio.UnaryUnaryMultiCallable[_downloader_pb2.ListRequest, _downloader_pb2.ListReply]  # type: ignore[assignment]
+    GetSegment: _aio.UnaryStreamMultiCallable[_downloader_pb2.GetSegmentRequest, _downloader_pb2.GetFrame]  # type: ignore[assignment]
+    """One whole segment of one content, verified: what the Receiver gives to the object's secondaries."""
+    Scrub: _aio.UnaryStreamMultiCallable[_scrub_pb2.ScrubRequest, _scrub_pb2.ScrubFrame]  # type: ignore[assignment]
+    Challenge: _aio.UnaryStreamMultiCallable[_scrub_pb2.ChallengeRequest, _scrub_pb2.ChallengeFrame]  # type: ignore[assignment]
 
 class DownloaderServicer(metaclass=_abc_1.ABCMeta):
     @_abc_1.abstractmethod
@@ -63,5 +72,27 @@ class DownloaderServicer(metaclass=_abc_1.ABCMeta):
         request: _downloader_pb2.ListRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_downloader_pb2.ListReply, _abc.Awaitable[_downloader_pb2.ListReply]]: ...
+
+    @_abc_1.abstractmethod
+    def GetSegment(
+        self,
+        request: _downloader_pb2.GetSegmentRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_downloader_pb2.GetFrame], _abc.AsyncIterator[_downloader_pb2.GetFrame]]:
+        """One whole segment of one content, verified: what the Receiver gives to the object's secondaries."""
+
+    @_abc_1.abstractmethod
+    def Scrub(
+        self,
+        request: _scrub_pb2.ScrubRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_scrub_pb2.ScrubFrame], _abc.AsyncIterator[_scrub_pb2.ScrubFrame]]: ...
+
+    @_abc_1.abstractmethod
+    def Challenge(
+        self,
+        request: _scrub_pb2.ChallengeRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_scrub_pb2.ChallengeFrame], _abc.AsyncIterator[_scrub_pb2.ChallengeFrame]]: ...
 
 def add_DownloaderServicer_to_server(servicer: DownloaderServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

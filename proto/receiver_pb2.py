@@ -23,35 +23,38 @@ _sym_db = _symbol_database.Default()
 
 
 from proto import common_pb2 as proto_dot_common__pb2
+from proto import scrub_pb2 as proto_dot_scrub__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x14proto/receiver.proto\x12\x19greenfield_sp.receiver.v1\x1a\x12proto/common.proto\"M\n\tOfferOpen\x12-\n\x05offer\x18\x01 \x01(\x0b\x32\x1e.greenfield_sp.common.v1.Offer\x12\x11\n\tsignature\x18\x02 \x01(\x0c\",\n\x0bPieceHeader\x12\x0f\n\x07segment\x18\x01 \x01(\r\x12\x0c\n\x04size\x18\x02 \x01(\x04\"\n\n\x08GroupEnd\"\xcd\x01\n\x0eReplicateFrame\x12\x34\n\x04open\x18\x01 \x01(\x0b\x32$.greenfield_sp.receiver.v1.OfferOpenH\x00\x12\x37\n\x05piece\x18\x02 \x01(\x0b\x32&.greenfield_sp.receiver.v1.PieceHeaderH\x00\x12\x0f\n\x05\x63hunk\x18\x03 \x01(\x0cH\x00\x12\x32\n\x03\x65nd\x18\x04 \x01(\x0b\x32#.greenfield_sp.receiver.v1.GroupEndH\x00\x42\x07\n\x05\x66rame\".\n\tHeldPiece\x12\x0f\n\x07segment\x18\x01 \x01(\r\x12\x10\n\x08\x63hecksum\x18\x02 \x01(\x0c\"<\n\x04Held\x12\x34\n\x06pieces\x18\x01 \x03(\x0b\x32$.greenfield_sp.receiver.v1.HeldPiece\"4\n\x07Receipt\x12\x16\n\x0eintegrity_hash\x18\x01 \x01(\x0c\x12\x11\n\tsignature\x18\x02 \x01(\x0c\"\x81\x01\n\x0eReplicateReply\x12/\n\x04held\x18\x01 \x01(\x0b\x32\x1f.greenfield_sp.receiver.v1.HeldH\x00\x12\x35\n\x07receipt\x18\x02 \x01(\x0b\x32\".greenfield_sp.receiver.v1.ReceiptH\x00\x42\x07\n\x05reply\"\\\n\x0fGetPieceRequest\x12\x36\n\x07request\x18\x01 \x01(\x0b\x32%.greenfield_sp.common.v1.PieceRequest\x12\x11\n\tsignature\x18\x02 \x01(\x0c\"\x1b\n\nPieceFrame\x12\r\n\x05\x63hunk\x18\x01 \x01(\x0c\x32\xd2\x01\n\x08Receiver\x12\x65\n\tReplicate\x12).greenfield_sp.receiver.v1.ReplicateFrame\x1a).greenfield_sp.receiver.v1.ReplicateReply(\x01\x30\x01\x12_\n\x08GetPiece\x12*.greenfield_sp.receiver.v1.GetPieceRequest\x1a%.greenfield_sp.receiver.v1.PieceFrame0\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x14proto/receiver.proto\x12\x19greenfield_sp.receiver.v1\x1a\x12proto/common.proto\x1a\x11proto/scrub.proto\"M\n\tOfferOpen\x12-\n\x05offer\x18\x01 \x01(\x0b\x32\x1e.greenfield_sp.common.v1.Offer\x12\x11\n\tsignature\x18\x02 \x01(\x0c\",\n\x0bPieceHeader\x12\x0f\n\x07segment\x18\x01 \x01(\r\x12\x0c\n\x04size\x18\x02 \x01(\x04\"\n\n\x08GroupEnd\"\xcd\x01\n\x0eReplicateFrame\x12\x34\n\x04open\x18\x01 \x01(\x0b\x32$.greenfield_sp.receiver.v1.OfferOpenH\x00\x12\x37\n\x05piece\x18\x02 \x01(\x0b\x32&.greenfield_sp.receiver.v1.PieceHeaderH\x00\x12\x0f\n\x05\x63hunk\x18\x03 \x01(\x0cH\x00\x12\x32\n\x03\x65nd\x18\x04 \x01(\x0b\x32#.greenfield_sp.receiver.v1.GroupEndH\x00\x42\x07\n\x05\x66rame\".\n\tHeldPiece\x12\x0f\n\x07segment\x18\x01 \x01(\r\x12\x10\n\x08\x63hecksum\x18\x02 \x01(\x0c\"<\n\x04Held\x12\x34\n\x06pieces\x18\x01 \x03(\x0b\x32$.greenfield_sp.receiver.v1.HeldPiece\"4\n\x07Receipt\x12\x16\n\x0eintegrity_hash\x18\x01 \x01(\x0c\x12\x11\n\tsignature\x18\x02 \x01(\x0c\"\x81\x01\n\x0eReplicateReply\x12/\n\x04held\x18\x01 \x01(\x0b\x32\x1f.greenfield_sp.receiver.v1.HeldH\x00\x12\x35\n\x07receipt\x18\x02 \x01(\x0b\x32\".greenfield_sp.receiver.v1.ReceiptH\x00\x42\x07\n\x05reply\"\\\n\x0fGetPieceRequest\x12\x36\n\x07request\x18\x01 \x01(\x0b\x32%.greenfield_sp.common.v1.PieceRequest\x12\x11\n\tsignature\x18\x02 \x01(\x0c\"\x1b\n\nPieceFrame\x12\r\n\x05\x63hunk\x18\x01 \x01(\x0c\x32\xd2\x01\n\x08Receiver\x12\x65\n\tReplicate\x12).greenfield_sp.receiver.v1.ReplicateFrame\x1a).greenfield_sp.receiver.v1.ReplicateReply(\x01\x30\x01\x12_\n\x08GetPiece\x12*.greenfield_sp.receiver.v1.GetPieceRequest\x1a%.greenfield_sp.receiver.v1.PieceFrame0\x01\x32\xc3\x01\n\x0bOwnReceiver\x12S\n\x05Scrub\x12$.greenfield_sp.scrub.v1.ScrubRequest\x1a\".greenfield_sp.scrub.v1.ScrubFrame0\x01\x12_\n\tChallenge\x12(.greenfield_sp.scrub.v1.ChallengeRequest\x1a&.greenfield_sp.scrub.v1.ChallengeFrame0\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'proto.receiver_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_OFFEROPEN']._serialized_start=71
-  _globals['_OFFEROPEN']._serialized_end=148
-  _globals['_PIECEHEADER']._serialized_start=150
-  _globals['_PIECEHEADER']._serialized_end=194
-  _globals['_GROUPEND']._serialized_start=196
-  _globals['_GROUPEND']._serialized_end=206
-  _globals['_REPLICATEFRAME']._serialized_start=209
-  _globals['_REPLICATEFRAME']._serialized_end=414
-  _globals['_HELDPIECE']._serialized_start=416
-  _globals['_HELDPIECE']._serialized_end=462
-  _globals['_HELD']._serialized_start=464
-  _globals['_HELD']._serialized_end=524
-  _globals['_RECEIPT']._serialized_start=526
-  _globals['_RECEIPT']._serialized_end=578
-  _globals['_REPLICATEREPLY']._serialized_start=581
-  _globals['_REPLICATEREPLY']._serialized_end=710
-  _globals['_GETPIECEREQUEST']._serialized_start=712
-  _globals['_GETPIECEREQUEST']._serialized_end=804
-  _globals['_PIECEFRAME']._serialized_start=806
-  _globals['_PIECEFRAME']._serialized_end=833
-  _globals['_RECEIVER']._serialized_start=836
-  _globals['_RECEIVER']._serialized_end=1046
+  _globals['_OFFEROPEN']._serialized_start=90
+  _globals['_OFFEROPEN']._serialized_end=167
+  _globals['_PIECEHEADER']._serialized_start=169
+  _globals['_PIECEHEADER']._serialized_end=213
+  _globals['_GROUPEND']._serialized_start=215
+  _globals['_GROUPEND']._serialized_end=225
+  _globals['_REPLICATEFRAME']._serialized_start=228
+  _globals['_REPLICATEFRAME']._serialized_end=433
+  _globals['_HELDPIECE']._serialized_start=435
+  _globals['_HELDPIECE']._serialized_end=481
+  _globals['_HELD']._serialized_start=483
+  _globals['_HELD']._serialized_end=543
+  _globals['_RECEIPT']._serialized_start=545
+  _globals['_RECEIPT']._serialized_end=597
+  _globals['_REPLICATEREPLY']._serialized_start=600
+  _globals['_REPLICATEREPLY']._serialized_end=729
+  _globals['_GETPIECEREQUEST']._serialized_start=731
+  _globals['_GETPIECEREQUEST']._serialized_end=823
+  _globals['_PIECEFRAME']._serialized_start=825
+  _globals['_PIECEFRAME']._serialized_end=852
+  _globals['_RECEIVER']._serialized_start=855
+  _globals['_RECEIVER']._serialized_end=1065
+  _globals['_OWNRECEIVER']._serialized_start=1068
+  _globals['_OWNRECEIVER']._serialized_end=1263
 # @@protoc_insertion_point(module_scope)

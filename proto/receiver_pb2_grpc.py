@@ -4,6 +4,7 @@ import grpc
 import warnings
 
 from proto import receiver_pb2 as proto_dot_receiver__pb2
+from proto import scrub_pb2 as proto_dot_scrub__pb2
 
 GRPC_GENERATED_VERSION = '1.85.1'
 GRPC_VERSION = grpc.__version__
@@ -129,6 +130,124 @@ class Receiver:
             '/greenfield_sp.receiver.v1.Receiver/GetPiece',
             proto_dot_receiver__pb2.GetPieceRequest.SerializeToString,
             proto_dot_receiver__pb2.PieceFrame.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+
+class OwnReceiverStub:
+    """For this provider's own services and its operator: on the internal endpoint, never where strangers call.
+    """
+
+    def __init__(self, channel):
+        """Constructor.
+
+        Args:
+            channel: A grpc.Channel.
+        """
+        self.Scrub = channel.unary_stream(
+                '/greenfield_sp.receiver.v1.OwnReceiver/Scrub',
+                request_serializer=proto_dot_scrub__pb2.ScrubRequest.SerializeToString,
+                response_deserializer=proto_dot_scrub__pb2.ScrubFrame.FromString,
+                _registered_method=True)
+        self.Challenge = channel.unary_stream(
+                '/greenfield_sp.receiver.v1.OwnReceiver/Challenge',
+                request_serializer=proto_dot_scrub__pb2.ChallengeRequest.SerializeToString,
+                response_deserializer=proto_dot_scrub__pb2.ChallengeFrame.FromString,
+                _registered_method=True)
+
+
+class OwnReceiverServicer:
+    """For this provider's own services and its operator: on the internal endpoint, never where strangers call.
+    """
+
+    def Scrub(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Challenge(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+
+def add_OwnReceiverServicer_to_server(servicer, server):
+    rpc_method_handlers = {
+            'Scrub': grpc.unary_stream_rpc_method_handler(
+                    servicer.Scrub,
+                    request_deserializer=proto_dot_scrub__pb2.ScrubRequest.FromString,
+                    response_serializer=proto_dot_scrub__pb2.ScrubFrame.SerializeToString,
+            ),
+            'Challenge': grpc.unary_stream_rpc_method_handler(
+                    servicer.Challenge,
+                    request_deserializer=proto_dot_scrub__pb2.ChallengeRequest.FromString,
+                    response_serializer=proto_dot_scrub__pb2.ChallengeFrame.SerializeToString,
+            ),
+    }
+    generic_handler = grpc.method_handlers_generic_handler(
+            'greenfield_sp.receiver.v1.OwnReceiver', rpc_method_handlers)
+    server.add_generic_rpc_handlers((generic_handler,))
+    server.add_registered_method_handlers('greenfield_sp.receiver.v1.OwnReceiver', rpc_method_handlers)
+
+
+ # This class is part of an EXPERIMENTAL API.
+class OwnReceiver:
+    """For this provider's own services and its operator: on the internal endpoint, never where strangers call.
+    """
+
+    @staticmethod
+    def Scrub(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/greenfield_sp.receiver.v1.OwnReceiver/Scrub',
+            proto_dot_scrub__pb2.ScrubRequest.SerializeToString,
+            proto_dot_scrub__pb2.ScrubFrame.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Challenge(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/greenfield_sp.receiver.v1.OwnReceiver/Challenge',
+            proto_dot_scrub__pb2.ChallengeRequest.SerializeToString,
+            proto_dot_scrub__pb2.ChallengeFrame.FromString,
             options,
             channel_credentials,
             insecure,

@@ -6,6 +6,7 @@ Keeping replicate data groups for other providers. Called by strangers: signatur
 from collections import abc as _abc
 from grpc import aio as _aio
 from proto import receiver_pb2 as _receiver_pb2
+from proto import scrub_pb2 as _scrub_pb2
 import abc as _abc_1
 import grpc as _grpc
 import sys
@@ -56,3 +57,40 @@ class ReceiverServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_abc.Iterator[_receiver_pb2.PieceFrame], _abc.AsyncIterator[_receiver_pb2.PieceFrame]]: ...
 
 def add_ReceiverServicer_to_server(servicer: ReceiverServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
+
+class OwnReceiverStub:
+    """For this provider's own services and its operator: on the internal endpoint, never where strangers call."""
+
+    @_typing.overload
+    def __new__(cls, channel: _grpc.Channel) -> _Self: ...
+    @_typing.overload
+    def __new__(cls, channel: _aio.Channel) -> OwnReceiverAsyncStub: ...
+    Scrub: _grpc.UnaryStreamMultiCallable[_scrub_pb2.ScrubRequest, _scrub_pb2.ScrubFrame]
+    Challenge: _grpc.UnaryStreamMultiCallable[_scrub_pb2.ChallengeRequest, _scrub_pb2.ChallengeFrame]
+
+@_typing.type_check_only
+class OwnReceiverAsyncStub(OwnReceiverStub):
+    """For this provider's own services and its operator: on the internal endpoint, never where strangers call."""
+
+    def __init__(self, channel: _aio.Channel) -> None: ...
+    Scrub: _aio.UnaryStreamMultiCallable[_scrub_pb2.ScrubRequest, _scrub_pb2.ScrubFrame]  # type: ignore[assignment]
+    Challenge: _aio.UnaryStreamMultiCallable[_scrub_pb2.ChallengeRequest, _scrub_pb2.ChallengeFrame]  # type: ignore[assignment]
+
+class OwnReceiverServicer(metaclass=_abc_1.ABCMeta):
+    """For this provider's own services and its operator: on the internal endpoint, never where strangers call."""
+
+    @_abc_1.abstractmethod
+    def Scrub(
+        self,
+        request: _scrub_pb2.ScrubRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_scrub_pb2.ScrubFrame], _abc.AsyncIterator[_scrub_pb2.ScrubFrame]]: ...
+
+    @_abc_1.abstractmethod
+    def Challenge(
+        self,
+        request: _scrub_pb2.ChallengeRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_scrub_pb2.ChallengeFrame], _abc.AsyncIterator[_scrub_pb2.ChallengeFrame]]: ...
+
+def add_OwnReceiverServicer_to_server(servicer: OwnReceiverServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -26,7 +26,7 @@ from proto import chain_pb2 as proto_dot_chain__pb2
 from proto import common_pb2 as proto_dot_common__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x12proto/signer.proto\x12\x17greenfield_sp.signer.v1\x1a\x11proto/chain.proto\x1a\x12proto/common.proto\"\x10\n\x0eGetKeysRequest\"]\n\x0cGetKeysReply\x12\x10\n\x08operator\x18\x01 \x01(\t\x12\x0f\n\x07\x66unding\x18\x02 \x01(\t\x12\x0c\n\x04seal\x18\x03 \x01(\t\x12\x10\n\x08\x61pproval\x18\x04 \x01(\t\x12\n\n\x02gc\x18\x05 \x01(\t\"\xbf\x02\n\x0bSignRequest\x12\x44\n\x10\x61pproval_request\x18\x01 \x01(\x0b\x32(.greenfield_sp.common.v1.ApprovalRequestH\x00\x12\x35\n\x08\x61pproval\x18\x02 \x01(\x0b\x32!.greenfield_sp.common.v1.ApprovalH\x00\x12/\n\x05offer\x18\x03 \x01(\x0b\x32\x1e.greenfield_sp.common.v1.OfferH\x00\x12>\n\rpiece_request\x18\x04 \x01(\x0b\x32%.greenfield_sp.common.v1.PieceRequestH\x00\x12\x36\n\x07receipt\x18\x05 \x01(\x0b\x32#.greenfield_sp.common.v1.ReceiptDocH\x00\x42\n\n\x08\x64ocument\"\x1e\n\tSignReply\x12\x11\n\tsignature\x18\x01 \x01(\x0c\"C\n\rSubmitRequest\x12\x32\n\x07message\x18\x01 \x01(\x0b\x32!.greenfield_sp.chain.v1.TxMessage\"\x1e\n\x0bSubmitReply\x12\x0f\n\x07tx_hash\x18\x01 \x01(\t\"]\n\x15\x44\x65riveSigV4KeyRequest\x12\x15\n\raccess_key_id\x18\x01 \x01(\t\x12\x0c\n\x04\x64\x61te\x18\x02 \x01(\t\x12\x0e\n\x06region\x18\x03 \x01(\t\x12\x0f\n\x07service\x18\x04 \x01(\t\";\n\x13\x44\x65riveSigV4KeyReply\x12\x0f\n\x07\x61\x63\x63ount\x18\x01 \x01(\t\x12\x13\n\x0bsigning_key\x18\x02 \x01(\x0c\"U\n\x07\x41\x63\x63ount\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07\x61\x64\x64ress\x18\x02 \x01(\t\x12\x15\n\raccess_key_id\x18\x03 \x01(\t\x12\x14\n\x0c\x63reated_at_s\x18\x04 \x01(\x03\"$\n\x14\x43reateAccountRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"k\n\x14ImportAccountRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x13\n\x0bprivate_key\x18\x02 \x01(\x0c\x12\x15\n\raccess_key_id\x18\x03 \x01(\t\x12\x19\n\x11secret_access_key\x18\x04 \x01(\t\"b\n\x12\x43reateAccountReply\x12\x31\n\x07\x61\x63\x63ount\x18\x01 \x01(\x0b\x32 .greenfield_sp.signer.v1.Account\x12\x19\n\x11secret_access_key\x18\x02 \x01(\t\"\x15\n\x13ListAccountsRequest\"G\n\x11ListAccountsReply\x12\x32\n\x08\x61\x63\x63ounts\x18\x01 \x03(\x0b\x32 .greenfield_sp.signer.v1.Account2\xc1\x05\n\x06Signer\x12Y\n\x07GetKeys\x12\'.greenfield_sp.signer.v1.GetKeysRequest\x1a%.greenfield_sp.signer.v1.GetKeysReply\x12P\n\x04Sign\x12$.greenfield_sp.signer.v1.SignRequest\x1a\".greenfield_sp.signer.v1.SignReply\x12V\n\x06Submit\x12&.greenfield_sp.signer.v1.SubmitRequest\x1a$.greenfield_sp.signer.v1.SubmitReply\x12n\n\x0e\x44\x65riveSigV4Key\x12..greenfield_sp.signer.v1.DeriveSigV4KeyRequest\x1a,.greenfield_sp.signer.v1.DeriveSigV4KeyReply\x12k\n\rCreateAccount\x12-.greenfield_sp.signer.v1.CreateAccountRequest\x1a+.greenfield_sp.signer.v1.CreateAccountReply\x12k\n\rImportAccount\x12-.greenfield_sp.signer.v1.ImportAccountRequest\x1a+.greenfield_sp.signer.v1.CreateAccountReply\x12h\n\x0cListAccounts\x12,.greenfield_sp.signer.v1.ListAccountsRequest\x1a*.greenfield_sp.signer.v1.ListAccountsReplyb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x12proto/signer.proto\x12\x17greenfield_sp.signer.v1\x1a\x11proto/chain.proto\x1a\x12proto/common.proto\"\x10\n\x0eGetKeysRequest\"]\n\x0cGetKeysReply\x12\x10\n\x08operator\x18\x01 \x01(\t\x12\x0f\n\x07\x66unding\x18\x02 \x01(\t\x12\x0c\n\x04seal\x18\x03 \x01(\t\x12\x10\n\x08\x61pproval\x18\x04 \x01(\t\x12\n\n\x02gc\x18\x05 \x01(\t\"\xbf\x01\n\x14\x43reateBucketApproval\x12\x0f\n\x07\x63reator\x18\x01 \x01(\t\x12\x0e\n\x06\x62ucket\x18\x02 \x01(\t\x12\x12\n\nvisibility\x18\x03 \x01(\r\x12\x17\n\x0fpayment_address\x18\x04 \x01(\t\x12\x12\n\nprimary_sp\x18\x05 \x01(\t\x12\x1a\n\x12\x63harged_read_quota\x18\x06 \x01(\x04\x12\x16\n\x0e\x65xpired_height\x18\x07 \x01(\x04\x12\x11\n\tfamily_id\x18\x08 \x01(\r\"\xf9\x01\n\x14\x43reateObjectApproval\x12\x0f\n\x07\x63reator\x18\x01 \x01(\t\x12\x0e\n\x06\x62ucket\x18\x02 \x01(\t\x12\x13\n\x0bobject_name\x18\x03 \x01(\t\x12\x14\n\x0cpayload_size\x18\x04 \x01(\x04\x12\x12\n\nvisibility\x18\x05 \x01(\r\x12\x14\n\x0c\x63ontent_type\x18\x06 \x01(\t\x12\x18\n\x10\x65xpect_checksums\x18\x07 \x03(\x0c\x12\x12\n\nredundancy\x18\x08 \x01(\r\x12\x12\n\nprimary_sp\x18\t \x01(\t\x12\x16\n\x0e\x65xpired_height\x18\n \x01(\x04\x12\x11\n\tfamily_id\x18\x0b \x01(\r\"\xcf\x03\n\x0bSignRequest\x12\x44\n\x10\x61pproval_request\x18\x01 \x01(\x0b\x32(.greenfield_sp.common.v1.ApprovalRequestH\x00\x12\x35\n\x08\x61pproval\x18\x02 \x01(\x0b\x32!.greenfield_sp.common.v1.ApprovalH\x00\x12/\n\x05offer\x18\x03 \x01(\x0b\x32\x1e.greenfield_sp.common.v1.OfferH\x00\x12>\n\rpiece_request\x18\x04 \x01(\x0b\x32%.greenfield_sp.common.v1.PieceRequestH\x00\x12\x36\n\x07receipt\x18\x05 \x01(\x0b\x32#.greenfield_sp.common.v1.ReceiptDocH\x00\x12\x46\n\rcreate_bucket\x18\x06 \x01(\x0b\x32-.greenfield_sp.signer.v1.CreateBucketApprovalH\x00\x12\x46\n\rcreate_object\x18\x07 \x01(\x0b\x32-.greenfield_sp.signer.v1.CreateObjectApprovalH\x00\x42\n\n\x08\x64ocument\"\x1e\n\tSignReply\x12\x11\n\tsignature\x18\x01 \x01(\x0c\"C\n\rSubmitRequest\x12\x32\n\x07message\x18\x01 \x01(\x0b\x32!.greenfield_sp.chain.v1.TxMessage\"\x1e\n\x0bSubmitReply\x12\x0f\n\x07tx_hash\x18\x01 \x01(\t\"]\n\x15\x44\x65riveSigV4KeyRequest\x12\x15\n\raccess_key_id\x18\x01 \x01(\t\x12\x0c\n\x04\x64\x61te\x18\x02 \x01(\t\x12\x0e\n\x06region\x18\x03 \x01(\t\x12\x0f\n\x07service\x18\x04 \x01(\t\";\n\x13\x44\x65riveSigV4KeyReply\x12\x0f\n\x07\x61\x63\x63ount\x18\x01 \x01(\t\x12\x13\n\x0bsigning_key\x18\x02 \x01(\x0c\"V\n\x12VerifySigV2Request\x12\x15\n\raccess_key_id\x18\x01 \x01(\t\x12\x16\n\x0estring_to_sign\x18\x02 \x01(\x0c\x12\x11\n\tsignature\x18\x03 \x01(\x0c\"#\n\x10VerifySigV2Reply\x12\x0f\n\x07\x61\x63\x63ount\x18\x01 \x01(\t\"U\n\x07\x41\x63\x63ount\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07\x61\x64\x64ress\x18\x02 \x01(\t\x12\x15\n\raccess_key_id\x18\x03 \x01(\t\x12\x14\n\x0c\x63reated_at_s\x18\x04 \x01(\x03\"$\n\x14\x43reateAccountRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"k\n\x14ImportAccountRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x13\n\x0bprivate_key\x18\x02 \x01(\x0c\x12\x15\n\raccess_key_id\x18\x03 \x01(\t\x12\x19\n\x11secret_access_key\x18\x04 \x01(\t\"b\n\x12\x43reateAccountReply\x12\x31\n\x07\x61\x63\x63ount\x18\x01 \x01(\x0b\x32 .greenfield_sp.signer.v1.Account\x12\x19\n\x11secret_access_key\x18\x02 \x01(\t\"\x15\n\x13ListAccountsRequest\"G\n\x11ListAccountsReply\x12\x32\n\x08\x61\x63\x63ounts\x18\x01 \x03(\x0b\x32 .greenfield_sp.signer.v1.Account2\xa8\x06\n\x06Signer\x12Y\n\x07GetKeys\x12\'.greenfield_sp.signer.v1.GetKeysRequest\x1a%.greenfield_sp.signer.v1.GetKeysReply\x12P\n\x04Sign\x12$.greenfield_sp.signer.v1.SignRequest\x1a\".greenfield_sp.signer.v1.SignReply\x12V\n\x06Submit\x12&.greenfield_sp.signer.v1.SubmitRequest\x1a$.greenfield_sp.signer.v1.SubmitReply\x12n\n\x0e\x44\x65riveSigV4Key\x12..greenfield_sp.signer.v1.DeriveSigV4KeyRequest\x1a,.greenfield_sp.signer.v1.DeriveSigV4KeyReply\x12\x65\n\x0bVerifySigV2\x12+.greenfield_sp.signer.v1.VerifySigV2Request\x1a).greenfield_sp.signer.v1.VerifySigV2Reply\x12k\n\rCreateAccount\x12-.greenfield_sp.signer.v1.CreateAccountRequest\x1a+.greenfield_sp.signer.v1.CreateAccountReply\x12k\n\rImportAccount\x12-.greenfield_sp.signer.v1.ImportAccountRequest\x1a+.greenfield_sp.signer.v1.CreateAccountReply\x12h\n\x0cListAccounts\x12,.greenfield_sp.signer.v1.ListAccountsRequest\x1a*.greenfield_sp.signer.v1.ListAccountsReplyb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -37,30 +37,38 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_GETKEYSREQUEST']._serialized_end=102
   _globals['_GETKEYSREPLY']._serialized_start=104
   _globals['_GETKEYSREPLY']._serialized_end=197
-  _globals['_SIGNREQUEST']._serialized_start=200
-  _globals['_SIGNREQUEST']._serialized_end=519
-  _globals['_SIGNREPLY']._serialized_start=521
-  _globals['_SIGNREPLY']._serialized_end=551
-  _globals['_SUBMITREQUEST']._serialized_start=553
-  _globals['_SUBMITREQUEST']._serialized_end=620
-  _globals['_SUBMITREPLY']._serialized_start=622
-  _globals['_SUBMITREPLY']._serialized_end=652
-  _globals['_DERIVESIGV4KEYREQUEST']._serialized_start=654
-  _globals['_DERIVESIGV4KEYREQUEST']._serialized_end=747
-  _globals['_DERIVESIGV4KEYREPLY']._serialized_start=749
-  _globals['_DERIVESIGV4KEYREPLY']._serialized_end=808
-  _globals['_ACCOUNT']._serialized_start=810
-  _globals['_ACCOUNT']._serialized_end=895
-  _globals['_CREATEACCOUNTREQUEST']._serialized_start=897
-  _globals['_CREATEACCOUNTREQUEST']._serialized_end=933
-  _globals['_IMPORTACCOUNTREQUEST']._serialized_start=935
-  _globals['_IMPORTACCOUNTREQUEST']._serialized_end=1042
-  _globals['_CREATEACCOUNTREPLY']._serialized_start=1044
-  _globals['_CREATEACCOUNTREPLY']._serialized_end=1142
-  _globals['_LISTACCOUNTSREQUEST']._serialized_start=1144
-  _globals['_LISTACCOUNTSREQUEST']._serialized_end=1165
-  _globals['_LISTACCOUNTSREPLY']._serialized_start=1167
-  _globals['_LISTACCOUNTSREPLY']._serialized_end=1238
-  _globals['_SIGNER']._serialized_start=1241
-  _globals['_SIGNER']._serialized_end=1946
+  _globals['_CREATEBUCKETAPPROVAL']._serialized_start=200
+  _globals['_CREATEBUCKETAPPROVAL']._serialized_end=391
+  _globals['_CREATEOBJECTAPPROVAL']._serialized_start=394
+  _globals['_CREATEOBJECTAPPROVAL']._serialized_end=643
+  _globals['_SIGNREQUEST']._serialized_start=646
+  _globals['_SIGNREQUEST']._serialized_end=1109
+  _globals['_SIGNREPLY']._serialized_start=1111
+  _globals['_SIGNREPLY']._serialized_end=1141
+  _globals['_SUBMITREQUEST']._serialized_start=1143
+  _globals['_SUBMITREQUEST']._serialized_end=1210
+  _globals['_SUBMITREPLY']._serialized_start=1212
+  _globals['_SUBMITREPLY']._serialized_end=1242
+  _globals['_DERIVESIGV4KEYREQUEST']._serialized_start=1244
+  _globals['_DERIVESIGV4KEYREQUEST']._serialized_end=1337
+  _globals['_DERIVESIGV4KEYREPLY']._serialized_start=1339
+  _globals['_DERIVESIGV4KEYREPLY']._serialized_end=1398
+  _globals['_VERIFYSIGV2REQUEST']._serialized_start=1400
+  _globals['_VERIFYSIGV2REQUEST']._serialized_end=1486
+  _globals['_VERIFYSIGV2REPLY']._serialized_start=1488
+  _globals['_VERIFYSIGV2REPLY']._serialized_end=1523
+  _globals['_ACCOUNT']._serialized_start=1525
+  _globals['_ACCOUNT']._serialized_end=1610
+  _globals['_CREATEACCOUNTREQUEST']._serialized_start=1612
+  _globals['_CREATEACCOUNTREQUEST']._serialized_end=1648
+  _globals['_IMPORTACCOUNTREQUEST']._serialized_start=1650
+  _globals['_IMPORTACCOUNTREQUEST']._serialized_end=1757
+  _globals['_CREATEACCOUNTREPLY']._serialized_start=1759
+  _globals['_CREATEACCOUNTREPLY']._serialized_end=1857
+  _globals['_LISTACCOUNTSREQUEST']._serialized_start=1859
+  _globals['_LISTACCOUNTSREQUEST']._serialized_end=1880
+  _globals['_LISTACCOUNTSREPLY']._serialized_start=1882
+  _globals['_LISTACCOUNTSREPLY']._serialized_end=1953
+  _globals['_SIGNER']._serialized_start=1956
+  _globals['_SIGNER']._serialized_end=2764
 # @@protoc_insertion_point(module_scope)

@@ -69,6 +69,98 @@ class GetKeysReply(_message.Message):
 Global___GetKeysReply: _TypeAlias = GetKeysReply  # noqa: Y015
 
 @_typing.final
+class CreateBucketApproval(_message.Message):
+    """This provider will serve a bucket, or an object, that is to be created on chain (sp.domain.create_approvals)."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CREATOR_FIELD_NUMBER: _builtins.int
+    BUCKET_FIELD_NUMBER: _builtins.int
+    VISIBILITY_FIELD_NUMBER: _builtins.int
+    PAYMENT_ADDRESS_FIELD_NUMBER: _builtins.int
+    PRIMARY_SP_FIELD_NUMBER: _builtins.int
+    CHARGED_READ_QUOTA_FIELD_NUMBER: _builtins.int
+    EXPIRED_HEIGHT_FIELD_NUMBER: _builtins.int
+    FAMILY_ID_FIELD_NUMBER: _builtins.int
+    creator: _builtins.str
+    bucket: _builtins.str
+    visibility: _builtins.int
+    payment_address: _builtins.str
+    primary_sp: _builtins.str
+    charged_read_quota: _builtins.int
+    expired_height: _builtins.int
+    family_id: _builtins.int
+    def __init__(
+        self,
+        *,
+        creator: _builtins.str = ...,
+        bucket: _builtins.str = ...,
+        visibility: _builtins.int = ...,
+        payment_address: _builtins.str = ...,
+        primary_sp: _builtins.str = ...,
+        charged_read_quota: _builtins.int = ...,
+        expired_height: _builtins.int = ...,
+        family_id: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bucket", b"bucket", "charged_read_quota", b"charged_read_quota", "creator", b"creator", "expired_height", b"expired_height", "family_id", b"family_id", "payment_address", b"payment_address", "primary_sp", b"primary_sp", "visibility", b"visibility"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CreateBucketApproval: _TypeAlias = CreateBucketApproval  # noqa: Y015
+
+@_typing.final
+class CreateObjectApproval(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CREATOR_FIELD_NUMBER: _builtins.int
+    BUCKET_FIELD_NUMBER: _builtins.int
+    OBJECT_NAME_FIELD_NUMBER: _builtins.int
+    PAYLOAD_SIZE_FIELD_NUMBER: _builtins.int
+    VISIBILITY_FIELD_NUMBER: _builtins.int
+    CONTENT_TYPE_FIELD_NUMBER: _builtins.int
+    EXPECT_CHECKSUMS_FIELD_NUMBER: _builtins.int
+    REDUNDANCY_FIELD_NUMBER: _builtins.int
+    PRIMARY_SP_FIELD_NUMBER: _builtins.int
+    EXPIRED_HEIGHT_FIELD_NUMBER: _builtins.int
+    FAMILY_ID_FIELD_NUMBER: _builtins.int
+    creator: _builtins.str
+    bucket: _builtins.str
+    object_name: _builtins.str
+    payload_size: _builtins.int
+    visibility: _builtins.int
+    content_type: _builtins.str
+    redundancy: _builtins.int
+    primary_sp: _builtins.str
+    expired_height: _builtins.int
+    family_id: _builtins.int
+    @_builtins.property
+    def expect_checksums(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]: ...
+    def __init__(
+        self,
+        *,
+        creator: _builtins.str = ...,
+        bucket: _builtins.str = ...,
+        object_name: _builtins.str = ...,
+        payload_size: _builtins.int = ...,
+        visibility: _builtins.int = ...,
+        content_type: _builtins.str = ...,
+        expect_checksums: _abc.Iterable[_builtins.bytes] | None = ...,
+        redundancy: _builtins.int = ...,
+        primary_sp: _builtins.str = ...,
+        expired_height: _builtins.int = ...,
+        family_id: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bucket", b"bucket", "content_type", b"content_type", "creator", b"creator", "expect_checksums", b"expect_checksums", "expired_height", b"expired_height", "family_id", b"family_id", "object_name", b"object_name", "payload_size", b"payload_size", "primary_sp", b"primary_sp", "redundancy", b"redundancy", "visibility", b"visibility"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CreateObjectApproval: _TypeAlias = CreateObjectApproval  # noqa: Y015
+
+@_typing.final
 class SignRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -77,6 +169,8 @@ class SignRequest(_message.Message):
     OFFER_FIELD_NUMBER: _builtins.int
     PIECE_REQUEST_FIELD_NUMBER: _builtins.int
     RECEIPT_FIELD_NUMBER: _builtins.int
+    CREATE_BUCKET_FIELD_NUMBER: _builtins.int
+    CREATE_OBJECT_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def approval_request(self) -> _common_pb2.ApprovalRequest:
         """operator key"""
@@ -97,6 +191,14 @@ class SignRequest(_message.Message):
     def receipt(self) -> _common_pb2.ReceiptDoc:
         """approval key"""
 
+    @_builtins.property
+    def create_bucket(self) -> Global___CreateBucketApproval:
+        """approval key"""
+
+    @_builtins.property
+    def create_object(self) -> Global___CreateObjectApproval:
+        """approval key"""
+
     def __init__(
         self,
         *,
@@ -105,12 +207,14 @@ class SignRequest(_message.Message):
         offer: _common_pb2.Offer | None = ...,
         piece_request: _common_pb2.PieceRequest | None = ...,
         receipt: _common_pb2.ReceiptDoc | None = ...,
+        create_bucket: Global___CreateBucketApproval | None = ...,
+        create_object: Global___CreateObjectApproval | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["approval", b"approval", "approval_request", b"approval_request", "document", b"document", "offer", b"offer", "piece_request", b"piece_request", "receipt", b"receipt"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["approval", b"approval", "approval_request", b"approval_request", "create_bucket", b"create_bucket", "create_object", b"create_object", "document", b"document", "offer", b"offer", "piece_request", b"piece_request", "receipt", b"receipt"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["approval", b"approval", "approval_request", b"approval_request", "document", b"document", "offer", b"offer", "piece_request", b"piece_request", "receipt", b"receipt"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["approval", b"approval", "approval_request", b"approval_request", "create_bucket", b"create_bucket", "create_object", b"create_object", "document", b"document", "offer", b"offer", "piece_request", b"piece_request", "receipt", b"receipt"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_document: _TypeAlias = _typing.Literal["approval_request", "approval", "offer", "piece_request", "receipt"]  # noqa: Y015
+    _WhichOneofReturnType_document: _TypeAlias = _typing.Literal["approval_request", "approval", "offer", "piece_request", "receipt", "create_bucket", "create_object"]  # noqa: Y015
     _WhichOneofArgType_document: _TypeAlias = _typing.Literal["document", b"document"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_document) -> _WhichOneofReturnType_document | None: ...
 
@@ -233,6 +337,53 @@ class DeriveSigV4KeyReply(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___DeriveSigV4KeyReply: _TypeAlias = DeriveSigV4KeyReply  # noqa: Y015
+
+@_typing.final
+class VerifySigV2Request(_message.Message):
+    """Whether a Signature V2 (base64 of HMAC-SHA1 over the string, keyed with the secret itself) is the access key's own."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ACCESS_KEY_ID_FIELD_NUMBER: _builtins.int
+    STRING_TO_SIGN_FIELD_NUMBER: _builtins.int
+    SIGNATURE_FIELD_NUMBER: _builtins.int
+    access_key_id: _builtins.str
+    string_to_sign: _builtins.bytes
+    signature: _builtins.bytes
+    """20 bytes"""
+    def __init__(
+        self,
+        *,
+        access_key_id: _builtins.str = ...,
+        string_to_sign: _builtins.bytes = ...,
+        signature: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["access_key_id", b"access_key_id", "signature", b"signature", "string_to_sign", b"string_to_sign"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___VerifySigV2Request: _TypeAlias = VerifySigV2Request  # noqa: Y015
+
+@_typing.final
+class VerifySigV2Reply(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ACCOUNT_FIELD_NUMBER: _builtins.int
+    account: _builtins.str
+    def __init__(
+        self,
+        *,
+        account: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account", b"account"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___VerifySigV2Reply: _TypeAlias = VerifySigV2Reply  # noqa: Y015
 
 @_typing.final
 class Account(_message.Message):

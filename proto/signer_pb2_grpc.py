@@ -54,6 +54,11 @@ class SignerStub:
                 request_serializer=proto_dot_signer__pb2.DeriveSigV4KeyRequest.SerializeToString,
                 response_deserializer=proto_dot_signer__pb2.DeriveSigV4KeyReply.FromString,
                 _registered_method=True)
+        self.VerifySigV2 = channel.unary_unary(
+                '/greenfield_sp.signer.v1.Signer/VerifySigV2',
+                request_serializer=proto_dot_signer__pb2.VerifySigV2Request.SerializeToString,
+                response_deserializer=proto_dot_signer__pb2.VerifySigV2Reply.FromString,
+                _registered_method=True)
         self.CreateAccount = channel.unary_unary(
                 '/greenfield_sp.signer.v1.Signer/CreateAccount',
                 request_serializer=proto_dot_signer__pb2.CreateAccountRequest.SerializeToString,
@@ -93,6 +98,12 @@ class SignerServicer:
         raise NotImplementedError('Method not implemented!')
 
     def DeriveSigV4Key(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def VerifySigV2(self, request, context):
         """Missing associated documentation comment in .proto file."""
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -138,6 +149,11 @@ def add_SignerServicer_to_server(servicer, server):
                     servicer.DeriveSigV4Key,
                     request_deserializer=proto_dot_signer__pb2.DeriveSigV4KeyRequest.FromString,
                     response_serializer=proto_dot_signer__pb2.DeriveSigV4KeyReply.SerializeToString,
+            ),
+            'VerifySigV2': grpc.unary_unary_rpc_method_handler(
+                    servicer.VerifySigV2,
+                    request_deserializer=proto_dot_signer__pb2.VerifySigV2Request.FromString,
+                    response_serializer=proto_dot_signer__pb2.VerifySigV2Reply.SerializeToString,
             ),
             'CreateAccount': grpc.unary_unary_rpc_method_handler(
                     servicer.CreateAccount,
@@ -263,6 +279,33 @@ class Signer:
             '/greenfield_sp.signer.v1.Signer/DeriveSigV4Key',
             proto_dot_signer__pb2.DeriveSigV4KeyRequest.SerializeToString,
             proto_dot_signer__pb2.DeriveSigV4KeyReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def VerifySigV2(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/greenfield_sp.signer.v1.Signer/VerifySigV2',
+            proto_dot_signer__pb2.VerifySigV2Request.SerializeToString,
+            proto_dot_signer__pb2.VerifySigV2Reply.FromString,
             options,
             channel_credentials,
             insecure,

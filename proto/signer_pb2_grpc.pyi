@@ -35,6 +35,7 @@ class SignerStub:
     Sign: _grpc.UnaryUnaryMultiCallable[_signer_pb2.SignRequest, _signer_pb2.SignReply]
     Submit: _grpc.UnaryUnaryMultiCallable[_signer_pb2.SubmitRequest, _signer_pb2.SubmitReply]
     DeriveSigV4Key: _grpc.UnaryUnaryMultiCallable[_signer_pb2.DeriveSigV4KeyRequest, _signer_pb2.DeriveSigV4KeyReply]
+    VerifySigV2: _grpc.UnaryUnaryMultiCallable[_signer_pb2.VerifySigV2Request, _signer_pb2.VerifySigV2Reply]
     CreateAccount: _grpc.UnaryUnaryMultiCallable[_signer_pb2.CreateAccountRequest, _signer_pb2.CreateAccountReply]
     ImportAccount: _grpc.UnaryUnaryMultiCallable[_signer_pb2.ImportAccountRequest, _signer_pb2.CreateAccountReply]
     ListAccounts: _grpc.UnaryUnaryMultiCallable[_signer_pb2.ListAccountsRequest, _signer_pb2.ListAccountsReply]
@@ -46,6 +47,7 @@ class SignerAsyncStub(SignerStub):
     Sign: _aio.UnaryUnaryMultiCallable[_signer_pb2.SignRequest, _signer_pb2.SignReply]  # type: ignore[assignment]
     Submit: _aio.UnaryUnaryMultiCallable[_signer_pb2.SubmitRequest, _signer_pb2.SubmitReply]  # type: ignore[assignment]
     DeriveSigV4Key: _aio.UnaryUnaryMultiCallable[_signer_pb2.DeriveSigV4KeyRequest, _signer_pb2.DeriveSigV4KeyReply]  # type: ignore[assignment]
+    VerifySigV2: _aio.UnaryUnaryMultiCallable[_signer_pb2.VerifySigV2Request, _signer_pb2.VerifySigV2Reply]  # type: ignore[assignment]
     CreateAccount: _aio.UnaryUnaryMultiCallable[_signer_pb2.CreateAccountRequest, _signer_pb2.CreateAccountReply]  # type: ignore[assignment]
     ImportAccount: _aio.UnaryUnaryMultiCallable[_signer_pb2.ImportAccountRequest, _signer_pb2.CreateAccountReply]  # type: ignore[assignment]
     ListAccounts: _aio.UnaryUnaryMultiCallable[_signer_pb2.ListAccountsRequest, _signer_pb2.ListAccountsReply]  # type: ignore[assignment]
@@ -78,6 +80,13 @@ class SignerServicer(metaclass=_abc_1.ABCMeta):
         request: _signer_pb2.DeriveSigV4KeyRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_signer_pb2.DeriveSigV4KeyReply, _abc.Awaitable[_signer_pb2.DeriveSigV4KeyReply]]: ...
+
+    @_abc_1.abstractmethod
+    def VerifySigV2(
+        self,
+        request: _signer_pb2.VerifySigV2Request,
+        context: _ServicerContext,
+    ) -> _typing.Union[_signer_pb2.VerifySigV2Reply, _abc.Awaitable[_signer_pb2.VerifySigV2Reply]]: ...
 
     @_abc_1.abstractmethod
     def CreateAccount(

@@ -65,6 +65,16 @@ class TaskNodeStub:
                 request_serializer=proto_dot_tasknode__pb2.RetryJobRequest.SerializeToString,
                 response_deserializer=proto_dot_tasknode__pb2.Job.FromString,
                 _registered_method=True)
+        self.SetTags = channel.unary_unary(
+                '/greenfield_sp.tasknode.v1.TaskNode/SetTags',
+                request_serializer=proto_dot_tasknode__pb2.SetTagsRequest.SerializeToString,
+                response_deserializer=proto_dot_common__pb2.Empty.FromString,
+                _registered_method=True)
+        self.SetVisibility = channel.unary_unary(
+                '/greenfield_sp.tasknode.v1.TaskNode/SetVisibility',
+                request_serializer=proto_dot_tasknode__pb2.SetVisibilityRequest.SerializeToString,
+                response_deserializer=proto_dot_tasknode__pb2.SetVisibilityReply.FromString,
+                _registered_method=True)
 
 
 class TaskNodeServicer:
@@ -107,6 +117,18 @@ class TaskNodeServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def SetTags(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SetVisibility(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_TaskNodeServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -139,6 +161,16 @@ def add_TaskNodeServicer_to_server(servicer, server):
                     servicer.RetryJob,
                     request_deserializer=proto_dot_tasknode__pb2.RetryJobRequest.FromString,
                     response_serializer=proto_dot_tasknode__pb2.Job.SerializeToString,
+            ),
+            'SetTags': grpc.unary_unary_rpc_method_handler(
+                    servicer.SetTags,
+                    request_deserializer=proto_dot_tasknode__pb2.SetTagsRequest.FromString,
+                    response_serializer=proto_dot_common__pb2.Empty.SerializeToString,
+            ),
+            'SetVisibility': grpc.unary_unary_rpc_method_handler(
+                    servicer.SetVisibility,
+                    request_deserializer=proto_dot_tasknode__pb2.SetVisibilityRequest.FromString,
+                    response_serializer=proto_dot_tasknode__pb2.SetVisibilityReply.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -303,6 +335,60 @@ class TaskNode:
             '/greenfield_sp.tasknode.v1.TaskNode/RetryJob',
             proto_dot_tasknode__pb2.RetryJobRequest.SerializeToString,
             proto_dot_tasknode__pb2.Job.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SetTags(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/greenfield_sp.tasknode.v1.TaskNode/SetTags',
+            proto_dot_tasknode__pb2.SetTagsRequest.SerializeToString,
+            proto_dot_common__pb2.Empty.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SetVisibility(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/greenfield_sp.tasknode.v1.TaskNode/SetVisibility',
+            proto_dot_tasknode__pb2.SetVisibilityRequest.SerializeToString,
+            proto_dot_tasknode__pb2.SetVisibilityReply.FromString,
             options,
             channel_credentials,
             insecure,

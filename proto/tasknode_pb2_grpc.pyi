@@ -39,6 +39,8 @@ class TaskNodeStub:
     WatchJob: _grpc.UnaryStreamMultiCallable[_tasknode_pb2.GetJobRequest, _tasknode_pb2.JobDetail]
     """on every change, until it is final"""
     RetryJob: _grpc.UnaryUnaryMultiCallable[_tasknode_pb2.RetryJobRequest, _tasknode_pb2.Job]
+    SetTags: _grpc.UnaryUnaryMultiCallable[_tasknode_pb2.SetTagsRequest, _common_pb2.Empty]
+    SetVisibility: _grpc.UnaryUnaryMultiCallable[_tasknode_pb2.SetVisibilityRequest, _tasknode_pb2.SetVisibilityReply]
 
 @_typing.type_check_only
 class TaskNodeAsyncStub(TaskNodeStub):
@@ -50,6 +52,8 @@ class TaskNodeAsyncStub(TaskNodeStub):
     WatchJob: _aio.UnaryStreamMultiCallable[_tasknode_pb2.GetJobRequest, _tasknode_pb2.JobDetail]  # type: ignore[assignment]
     """on every change, until it is final"""
     RetryJob: _aio.UnaryUnaryMultiCallable[_tasknode_pb2.RetryJobRequest, _tasknode_pb2.Job]  # type: ignore[assignment]
+    SetTags: _aio.UnaryUnaryMultiCallable[_tasknode_pb2.SetTagsRequest, _common_pb2.Empty]  # type: ignore[assignment]
+    SetVisibility: _aio.UnaryUnaryMultiCallable[_tasknode_pb2.SetVisibilityRequest, _tasknode_pb2.SetVisibilityReply]  # type: ignore[assignment]
 
 class TaskNodeServicer(metaclass=_abc_1.ABCMeta):
     @_abc_1.abstractmethod
@@ -94,5 +98,19 @@ class TaskNodeServicer(metaclass=_abc_1.ABCMeta):
         request: _tasknode_pb2.RetryJobRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_tasknode_pb2.Job, _abc.Awaitable[_tasknode_pb2.Job]]: ...
+
+    @_abc_1.abstractmethod
+    def SetTags(
+        self,
+        request: _tasknode_pb2.SetTagsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_common_pb2.Empty, _abc.Awaitable[_common_pb2.Empty]]: ...
+
+    @_abc_1.abstractmethod
+    def SetVisibility(
+        self,
+        request: _tasknode_pb2.SetVisibilityRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_tasknode_pb2.SetVisibilityReply, _abc.Awaitable[_tasknode_pb2.SetVisibilityReply]]: ...
 
 def add_TaskNodeServicer_to_server(servicer: TaskNodeServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from proto import common_pb2 as proto_dot_common__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x14proto/uploader.proto\x12\x19greenfield_sp.uploader.v1\x1a\x12proto/common.proto\"\xf8\x02\n\x07PutOpen\x12\x0e\n\x06\x62ucket\x18\x01 \x01(\t\x12\x13\n\x0bobject_name\x18\x02 \x01(\t\x12\x0f\n\x07\x61\x63\x63ount\x18\x03 \x01(\t\x12\x19\n\x0cpayload_size\x18\x04 \x01(\x04H\x00\x88\x01\x01\x12\x36\n\x06params\x18\x05 \x01(\x0b\x32&.greenfield_sp.common.v1.StorageParams\x12\x12\n\nvisibility\x18\x06 \x01(\r\x12@\n\x07headers\x18\x07 \x03(\x0b\x32/.greenfield_sp.uploader.v1.PutOpen.HeadersEntry\x12\x11\n\tobject_id\x18\x08 \x01(\x04\x12\x0f\n\x07version\x18\t \x01(\x04\x12\x15\n\rexpected_root\x18\n \x01(\x0c\x12\x12\n\nrequest_id\x18\x0b \x01(\t\x1a.\n\x0cHeadersEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x42\x0f\n\r_payload_size\"\x0b\n\tPutCommit\"\x90\x01\n\x08PutFrame\x12\x32\n\x04open\x18\x01 \x01(\x0b\x32\".greenfield_sp.uploader.v1.PutOpenH\x00\x12\x0f\n\x05\x63hunk\x18\x02 \x01(\x0cH\x00\x12\x36\n\x06\x63ommit\x18\x03 \x01(\x0b\x32$.greenfield_sp.uploader.v1.PutCommitH\x00\x42\x07\n\x05\x66rame\"V\n\nPutReceipt\x12\x0e\n\x06job_id\x18\x01 \x01(\x04\x12\x14\n\x0cpayload_size\x18\x02 \x01(\x04\x12\x0c\n\x04root\x18\x03 \x01(\x0c\x12\x14\n\x0cstored_at_ms\x18\x04 \x01(\x03\x32_\n\x08Uploader\x12S\n\x03Put\x12#.greenfield_sp.uploader.v1.PutFrame\x1a%.greenfield_sp.uploader.v1.PutReceipt(\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x14proto/uploader.proto\x12\x19greenfield_sp.uploader.v1\x1a\x12proto/common.proto\",\n\x0cPrecondition\x12\x0e\n\x06\x61\x62sent\x18\x01 \x01(\x08\x12\x0c\n\x04\x65tag\x18\x02 \x01(\t\"\xa0\x04\n\x07PutOpen\x12\x0e\n\x06\x62ucket\x18\x01 \x01(\t\x12\x13\n\x0bobject_name\x18\x02 \x01(\t\x12\x0f\n\x07\x61\x63\x63ount\x18\x03 \x01(\t\x12\x19\n\x0cpayload_size\x18\x04 \x01(\x04H\x00\x88\x01\x01\x12\x36\n\x06params\x18\x05 \x01(\x0b\x32&.greenfield_sp.common.v1.StorageParams\x12\x12\n\nvisibility\x18\x06 \x01(\r\x12@\n\x07headers\x18\x07 \x03(\x0b\x32/.greenfield_sp.uploader.v1.PutOpen.HeadersEntry\x12\x11\n\tobject_id\x18\x08 \x01(\x04\x12\x0f\n\x07version\x18\t \x01(\x04\x12\x15\n\rexpected_root\x18\n \x01(\x0c\x12\x12\n\nrequest_id\x18\x0b \x01(\t\x12=\n\x0cprecondition\x18\x0c \x01(\x0b\x32\'.greenfield_sp.uploader.v1.Precondition\x12:\n\x04tags\x18\r \x03(\x0b\x32,.greenfield_sp.uploader.v1.PutOpen.TagsEntry\x1a.\n\x0cHeadersEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x1a+\n\tTagsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x42\x0f\n\r_payload_size\"\x7f\n\tPutCommit\x12\x42\n\x07headers\x18\x01 \x03(\x0b\x32\x31.greenfield_sp.uploader.v1.PutCommit.HeadersEntry\x1a.\n\x0cHeadersEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\x90\x01\n\x08PutFrame\x12\x32\n\x04open\x18\x01 \x01(\x0b\x32\".greenfield_sp.uploader.v1.PutOpenH\x00\x12\x0f\n\x05\x63hunk\x18\x02 \x01(\x0cH\x00\x12\x36\n\x06\x63ommit\x18\x03 \x01(\x0b\x32$.greenfield_sp.uploader.v1.PutCommitH\x00\x42\x07\n\x05\x66rame\"V\n\nPutReceipt\x12\x0e\n\x06job_id\x18\x01 \x01(\x04\x12\x14\n\x0cpayload_size\x18\x02 \x01(\x04\x12\x0c\n\x04root\x18\x03 \x01(\x0c\x12\x14\n\x0cstored_at_ms\x18\x04 \x01(\x03\"{\n\x08PartOpen\x12\x31\n\x05order\x18\x01 \x01(\x0b\x32\".greenfield_sp.uploader.v1.PutOpen\x12\x0e\n\x06offset\x18\x02 \x01(\x04\x12\x10\n\x08\x63omplete\x18\x03 \x01(\x08\x12\x11\n\x04size\x18\x04 \x01(\x04H\x00\x88\x01\x01\x42\x07\n\x05_size\"\x92\x01\n\tPartFrame\x12\x33\n\x04open\x18\x01 \x01(\x0b\x32#.greenfield_sp.uploader.v1.PartOpenH\x00\x12\x0f\n\x05\x63hunk\x18\x02 \x01(\x0cH\x00\x12\x36\n\x06\x63ommit\x18\x03 \x01(\x0b\x32$.greenfield_sp.uploader.v1.PutCommitH\x00\x42\x07\n\x05\x66rame\"Q\n\x0bPartReceipt\x12\x0e\n\x06offset\x18\x01 \x01(\x04\x12\x32\n\x03put\x18\x02 \x01(\x0b\x32%.greenfield_sp.uploader.v1.PutReceipt\"K\n\x13ResumeOffsetRequest\x12\x0e\n\x06\x62ucket\x18\x01 \x01(\t\x12\x13\n\x0bobject_name\x18\x02 \x01(\t\x12\x0f\n\x07\x61\x63\x63ount\x18\x03 \x01(\t\"3\n\x11ResumeOffsetReply\x12\x13\n\x06offset\x18\x01 \x01(\x04H\x00\x88\x01\x01\x42\t\n\x07_offset2\xaa\x02\n\x08Uploader\x12S\n\x03Put\x12#.greenfield_sp.uploader.v1.PutFrame\x1a%.greenfield_sp.uploader.v1.PutReceipt(\x01\x12[\n\tPutPartAt\x12$.greenfield_sp.uploader.v1.PartFrame\x1a&.greenfield_sp.uploader.v1.PartReceipt(\x01\x12l\n\x0cResumeOffset\x12..greenfield_sp.uploader.v1.ResumeOffsetRequest\x1a,.greenfield_sp.uploader.v1.ResumeOffsetReplyb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -34,16 +34,36 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_PUTOPEN_HEADERSENTRY']._loaded_options = None
   _globals['_PUTOPEN_HEADERSENTRY']._serialized_options = b'8\001'
-  _globals['_PUTOPEN']._serialized_start=72
-  _globals['_PUTOPEN']._serialized_end=448
-  _globals['_PUTOPEN_HEADERSENTRY']._serialized_start=385
-  _globals['_PUTOPEN_HEADERSENTRY']._serialized_end=431
-  _globals['_PUTCOMMIT']._serialized_start=450
-  _globals['_PUTCOMMIT']._serialized_end=461
-  _globals['_PUTFRAME']._serialized_start=464
-  _globals['_PUTFRAME']._serialized_end=608
-  _globals['_PUTRECEIPT']._serialized_start=610
-  _globals['_PUTRECEIPT']._serialized_end=696
-  _globals['_UPLOADER']._serialized_start=698
-  _globals['_UPLOADER']._serialized_end=793
+  _globals['_PUTOPEN_TAGSENTRY']._loaded_options = None
+  _globals['_PUTOPEN_TAGSENTRY']._serialized_options = b'8\001'
+  _globals['_PUTCOMMIT_HEADERSENTRY']._loaded_options = None
+  _globals['_PUTCOMMIT_HEADERSENTRY']._serialized_options = b'8\001'
+  _globals['_PRECONDITION']._serialized_start=71
+  _globals['_PRECONDITION']._serialized_end=115
+  _globals['_PUTOPEN']._serialized_start=118
+  _globals['_PUTOPEN']._serialized_end=662
+  _globals['_PUTOPEN_HEADERSENTRY']._serialized_start=554
+  _globals['_PUTOPEN_HEADERSENTRY']._serialized_end=600
+  _globals['_PUTOPEN_TAGSENTRY']._serialized_start=602
+  _globals['_PUTOPEN_TAGSENTRY']._serialized_end=645
+  _globals['_PUTCOMMIT']._serialized_start=664
+  _globals['_PUTCOMMIT']._serialized_end=791
+  _globals['_PUTCOMMIT_HEADERSENTRY']._serialized_start=554
+  _globals['_PUTCOMMIT_HEADERSENTRY']._serialized_end=600
+  _globals['_PUTFRAME']._serialized_start=794
+  _globals['_PUTFRAME']._serialized_end=938
+  _globals['_PUTRECEIPT']._serialized_start=940
+  _globals['_PUTRECEIPT']._serialized_end=1026
+  _globals['_PARTOPEN']._serialized_start=1028
+  _globals['_PARTOPEN']._serialized_end=1151
+  _globals['_PARTFRAME']._serialized_start=1154
+  _globals['_PARTFRAME']._serialized_end=1300
+  _globals['_PARTRECEIPT']._serialized_start=1302
+  _globals['_PARTRECEIPT']._serialized_end=1383
+  _globals['_RESUMEOFFSETREQUEST']._serialized_start=1385
+  _globals['_RESUMEOFFSETREQUEST']._serialized_end=1460
+  _globals['_RESUMEOFFSETREPLY']._serialized_start=1462
+  _globals['_RESUMEOFFSETREPLY']._serialized_end=1513
+  _globals['_UPLOADER']._serialized_start=1516
+  _globals['_UPLOADER']._serialized_end=1814
 # @@protoc_insertion_point(module_scope)

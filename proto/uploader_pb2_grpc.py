@@ -39,12 +39,34 @@ class UploaderStub:
                 request_serializer=proto_dot_uploader__pb2.PutFrame.SerializeToString,
                 response_deserializer=proto_dot_uploader__pb2.PutReceipt.FromString,
                 _registered_method=True)
+        self.PutPartAt = channel.stream_unary(
+                '/greenfield_sp.uploader.v1.Uploader/PutPartAt',
+                request_serializer=proto_dot_uploader__pb2.PartFrame.SerializeToString,
+                response_deserializer=proto_dot_uploader__pb2.PartReceipt.FromString,
+                _registered_method=True)
+        self.ResumeOffset = channel.unary_unary(
+                '/greenfield_sp.uploader.v1.Uploader/ResumeOffset',
+                request_serializer=proto_dot_uploader__pb2.ResumeOffsetRequest.SerializeToString,
+                response_deserializer=proto_dot_uploader__pb2.ResumeOffsetReply.FromString,
+                _registered_method=True)
 
 
 class UploaderServicer:
     """Missing associated documentation comment in .proto file."""
 
     def Put(self, request_iterator, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def PutPartAt(self, request_iterator, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ResumeOffset(self, request, context):
         """Missing associated documentation comment in .proto file."""
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -57,6 +79,16 @@ def add_UploaderServicer_to_server(servicer, server):
                     servicer.Put,
                     request_deserializer=proto_dot_uploader__pb2.PutFrame.FromString,
                     response_serializer=proto_dot_uploader__pb2.PutReceipt.SerializeToString,
+            ),
+            'PutPartAt': grpc.stream_unary_rpc_method_handler(
+                    servicer.PutPartAt,
+                    request_deserializer=proto_dot_uploader__pb2.PartFrame.FromString,
+                    response_serializer=proto_dot_uploader__pb2.PartReceipt.SerializeToString,
+            ),
+            'ResumeOffset': grpc.unary_unary_rpc_method_handler(
+                    servicer.ResumeOffset,
+                    request_deserializer=proto_dot_uploader__pb2.ResumeOffsetRequest.FromString,
+                    response_serializer=proto_dot_uploader__pb2.ResumeOffsetReply.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -86,6 +118,60 @@ class Uploader:
             '/greenfield_sp.uploader.v1.Uploader/Put',
             proto_dot_uploader__pb2.PutFrame.SerializeToString,
             proto_dot_uploader__pb2.PutReceipt.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def PutPartAt(request_iterator,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.stream_unary(
+            request_iterator,
+            target,
+            '/greenfield_sp.uploader.v1.Uploader/PutPartAt',
+            proto_dot_uploader__pb2.PartFrame.SerializeToString,
+            proto_dot_uploader__pb2.PartReceipt.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ResumeOffset(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/greenfield_sp.uploader.v1.Uploader/ResumeOffset',
+            proto_dot_uploader__pb2.ResumeOffsetRequest.SerializeToString,
+            proto_dot_uploader__pb2.ResumeOffsetReply.FromString,
             options,
             channel_credentials,
             insecure,

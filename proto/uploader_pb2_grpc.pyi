@@ -32,11 +32,15 @@ class UploaderStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> UploaderAsyncStub: ...
     Put: _grpc.StreamUnaryMultiCallable[_uploader_pb2.PutFrame, _uploader_pb2.PutReceipt]
+    PutPartAt: _grpc.StreamUnaryMultiCallable[_uploader_pb2.PartFrame, _uploader_pb2.PartReceipt]
+    ResumeOffset: _grpc.UnaryUnaryMultiCallable[_uploader_pb2.ResumeOffsetRequest, _uploader_pb2.ResumeOffsetReply]
 
 @_typing.type_check_only
 class UploaderAsyncStub(UploaderStub):
     def __init__(self, channel: _aio.Channel) -> None: ...
     Put: _aio.StreamUnaryMultiCallable[_uploader_pb2.PutFrame, _uploader_pb2.PutReceipt]  # type: ignore[assignment]
+    PutPartAt: _aio.StreamUnaryMultiCallable[_uploader_pb2.PartFrame, _uploader_pb2.PartReceipt]  # type: ignore[assignment]
+    ResumeOffset: _aio.UnaryUnaryMultiCallable[_uploader_pb2.ResumeOffsetRequest, _uploader_pb2.ResumeOffsetReply]  # type: ignore[assignment]
 
 class UploaderServicer(metaclass=_abc_1.ABCMeta):
     @_abc_1.abstractmethod
@@ -45,5 +49,19 @@ class UploaderServicer(metaclass=_abc_1.ABCMeta):
         request_iterator: _MaybeAsyncIterator[_uploader_pb2.PutFrame],
         context: _ServicerContext,
     ) -> _typing.Union[_uploader_pb2.PutReceipt, _abc.Awaitable[_uploader_pb2.PutReceipt]]: ...
+
+    @_abc_1.abstractmethod
+    def PutPartAt(
+        self,
+        request_iterator: _MaybeAsyncIterator[_uploader_pb2.PartFrame],
+        context: _ServicerContext,
+    ) -> _typing.Union[_uploader_pb2.PartReceipt, _abc.Awaitable[_uploader_pb2.PartReceipt]]: ...
+
+    @_abc_1.abstractmethod
+    def ResumeOffset(
+        self,
+        request: _uploader_pb2.ResumeOffsetRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_uploader_pb2.ResumeOffsetReply, _abc.Awaitable[_uploader_pb2.ResumeOffsetReply]]: ...
 
 def add_UploaderServicer_to_server(servicer: UploaderServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

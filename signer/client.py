@@ -11,12 +11,13 @@ from proto import signer_pb2 as pb
 from proto.signer_pb2_grpc import SignerStub
 from sp.domain.addresses import parse_address
 from sp.domain.approvals import Approval, ApprovalRequest, Offer, PieceRequest, ReceiptDoc, SignDoc
+from sp.domain.create_approvals import CreateBucketApproval, CreateObjectApproval
 from sp.domain.ids import Address, Signature, TxHash
 from sp.domain.messages import TxMessage
 from sp.runtime.parts import Parts
 from sp.runtime.rpc import dial
 from sp.wire import common as wire
-from sp.wire import transactions
+from sp.wire import create_approvals, transactions
 
 CALL_TIMEOUT_S = 15.0
 """Longest wait for the Signer; a transaction may have to wait for a block before its nonce is known."""
@@ -71,6 +72,10 @@ class Signer(Protocol):
     async def sigv4_key(self, access_key_id: str, date: str, region: str, service: str) -> SigV4Key:
         """NoSuchAccount for an unknown access key id. date: YYYYMMDD."""
 
+    async def verify_sigv2(self, access_key_id: str, string_to_sign: bytes, signature: bytes) -> Address:
+        """The account of the access key, if `signature` (20 bytes) is its Signature Version 2 of the string.
+        NoSuchAccount, SignatureMismatch. The key is the secret itself, so it cannot be derived and handed out."""
+
     async def create_account(self, name: str) -> tuple[CustodialAccount, str]:
         """A new custodial account, and its secret access key, shown only here. InvalidRequest when it is taken."""
 
@@ -116,6 +121,12 @@ class SignerClient:
         reply = await self._stub.DeriveSigV4Key(request)
         return SigV4Key(parse_address(reply.account), reply.signing_key)
 
+    async def verify_sigv2(self, access_key_id: str, string_to_sign: bytes, signature: bytes) -> Address:
+        reply = await self._stub.VerifySigV2(
+            pb.VerifySigV2Request(access_key_id=access_key_id, string_to_sign=string_to_sign, signature=signature)
+        )
+        return parse_address(reply.account)
+
     async def create_account(self, name: str) -> tuple[CustodialAccount, str]:
         reply = await self._stub.CreateAccount(pb.CreateAccountRequest(name=name))
         return _account(reply.account), reply.secret_access_key
@@ -157,6 +168,10 @@ def _sign_request(document: SignDoc) -> pb.SignRequest:
             return pb.SignRequest(piece_request=wire.piece_request_pb(document))
         case ReceiptDoc():
             return pb.SignRequest(receipt=wire.receipt_doc_pb(document))
+        case CreateBucketApproval():
+            return pb.SignRequest(create_bucket=create_approvals.bucket_approval_pb(document))
+        case CreateObjectApproval():
+            return pb.SignRequest(create_object=create_approvals.object_approval_pb(document))
 
 
 def _account(message: pb.Account) -> CustodialAccount:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from sp.domain.approvals import Approval, ApprovalRequest, Offer, PieceRequest, ReceiptDoc, SignDoc
+from sp.domain.create_approvals import CreateBucketApproval, CreateObjectApproval
 from sp.domain.errors import KeyNotAllowed
 from sp.domain.ids import Address
 from sp.domain.messages import (
@@ -59,6 +60,8 @@ DOCUMENTS: Final[dict[type, str]] = {
     PieceRequest: "operator",
     Approval: "approval",
     ReceiptDoc: "approval",
+    CreateBucketApproval: "approval",
+    CreateObjectApproval: "approval",
 }
 
 
@@ -87,3 +90,5 @@ def author_of(document: SignDoc) -> Address:
             return document.approver
         case ReceiptDoc():
             return document.sp_operator
+        case CreateBucketApproval() | CreateObjectApproval():
+            return document.primary_sp

@@ -12,7 +12,7 @@ from sp.domain.approvals import SignDoc
 from sp.domain.errors import InvalidRequest
 from sp.runtime.rpc import Serving
 from sp.wire import common as wire
-from sp.wire import transactions
+from sp.wire import create_approvals, transactions
 
 
 class SignerRpc(SignerServicer):
@@ -34,6 +34,10 @@ class SignerRpc(SignerServicer):
     async def DeriveSigV4Key(self, request: pb.DeriveSigV4KeyRequest, context: Any) -> pb.DeriveSigV4KeyReply:
         key = await self._signer.sigv4_key(request.access_key_id, request.date, request.region, request.service)
         return pb.DeriveSigV4KeyReply(account=key.account, signing_key=key.signing_key)
+
+    async def VerifySigV2(self, request: pb.VerifySigV2Request, context: Any) -> pb.VerifySigV2Reply:
+        account = await self._signer.verify_sigv2(request.access_key_id, request.string_to_sign, request.signature)
+        return pb.VerifySigV2Reply(account=account)
 
     async def CreateAccount(self, request: pb.CreateAccountRequest, context: Any) -> pb.CreateAccountReply:
         account, secret = await self._signer.create_account(request.name)
@@ -59,6 +63,8 @@ _DOCUMENTS: Final[dict[str, Callable[[Any], SignDoc]]] = {
     "offer": wire.offer,
     "piece_request": wire.piece_request,
     "receipt": wire.receipt_doc,
+    "create_bucket": create_approvals.bucket_approval,
+    "create_object": create_approvals.object_approval,
 }
 
 

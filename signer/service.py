@@ -24,7 +24,7 @@ from signer.sealing import RandomBytes
 from sp.crypto.hashing import keccak256
 from sp.crypto.private import PrivateKey
 from sp.domain.approvals import SignDoc
-from sp.domain.errors import InvalidRequest, KeyNotAllowed
+from sp.domain.errors import InvalidRequest, KeyNotAllowed, SignatureMismatch
 from sp.domain.ids import Address, Signature, TxHash
 from sp.domain.messages import TxMessage
 from sp.runtime.clock import Clock
@@ -81,6 +81,14 @@ class SignerService:
             raise InvalidRequest("not a Signature V4 scope: date, region or service is malformed")
         account = self.accounts.by_access_key(access_key_id)
         return SigV4Key(account.address, _sigv4_key(self.accounts.secret_of(access_key_id), date, region, service))
+
+    async def verify_sigv2(self, access_key_id: str, string_to_sign: bytes, signature: bytes) -> Address:
+        account = self.accounts.by_access_key(access_key_id)
+        secret = self.accounts.secret_of(access_key_id).encode()
+        computed = hmac.new(secret, string_to_sign, hashlib.sha1).digest()
+        if not hmac.compare_digest(computed, signature):
+            raise SignatureMismatch("the signature does not belong to this request and key")
+        return account.address
 
     async def create_account(self, name: str) -> tuple[CustodialAccount, str]:
         key = PrivateKey.generate(self.random_bytes)

@@ -13,10 +13,11 @@ from functools import partial
 from sp.domain.approvals import SignedApproval
 from sp.domain.errors import NoSuchJob
 from sp.domain.ids import Address, Checksum, JobId, RedundancyIndex, Signature
-from sp.domain.jobs import HistoryRow, Job, JobFilter, Move, PutOrder, Secondary, StoredPayload
+from sp.domain.jobs import HistoryRow, Job, JobFilter, Move, Precondition, PutOrder, Secondary, StoredPayload
+from sp.domain.ledger import Visibility
 from sp.domain.lifecycle import JobState
 from spdb.database import Clock, Database
-from spdb.statements import browse, collection, moves, queue, secondaries, uploads
+from spdb.statements import browse, collection, moves, queue, secondaries, tags, uploads
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,11 +54,17 @@ class Jobs:
         until = self.clock.now_ms() + lease_ms
         return await self.db.write(lambda c: uploads.renew(c, job_id, owner, until))
 
-    async def finish_upload(self, job: Job, stored: StoredPayload, actor: str) -> Job:
+    async def finish_upload(
+        self, job: Job, stored: StoredPayload, actor: str, precondition: Precondition | None = None
+    ) -> Job:
         """UPLOAD_OBJECT_DONE: all that a 200 promises, durable when this returns. The name leads to this job from now
-        on (of concurrent puts the last one finished wins), and the row waits for a task node. JobMoved."""
+        on (of concurrent puts the last one finished wins), and the row waits for a task node. JobMoved.
+
+        precondition: of what the name means until now; PreconditionFailed or ConditionalRequestConflict when it does
+        not hold, and nothing has changed.
+        """
         now = self.clock.now_ms()
-        return await self.db.write(lambda c: uploads.finish(c, job, stored, actor, now))
+        return await self.db.write(lambda c: uploads.finish(c, job, stored, actor, now, precondition))
 
     async def fail_upload(self, job_id: JobId, reason: str, actor: str, *, only_expired: bool = False) -> None:
         """UPLOAD_OBJECT_ERROR and its pieces are garbage; nothing when it is not uploading any more. NoSuchJob.
@@ -178,6 +185,11 @@ class Jobs:
         """NoSuchJob."""
         return await self.db.read(lambda c: browse.get(c, job_id))
 
+    async def walk(self, at: int, limit: int, bucket: str = "") -> tuple[list[Job], JobId | None]:
+        """A page of the jobs whose content is stored and kept, from id `at` on (0: the first), and where the next page
+        begins, None at the end. A page may be empty: what is not kept is passed over a page at a time."""
+        return await self.db.read(lambda c: browse.walk(c, at, limit, bucket))
+
     async def newest_of(self, bucket: str, object_name: str) -> Job | None:
         """The put of a name that began last, whatever became of it."""
         return await self.db.read(lambda c: browse.newest_of(c, bucket, object_name))
@@ -189,6 +201,18 @@ class Jobs:
     async def counts(self) -> dict[JobState, int]:
         """Jobs by state; states without jobs are left out."""
         return await self.db.read(browse.counts)
+
+    # --- what may change of an object -------------------------------------------------------------------------------
+
+    async def set_tags(self, job_id: JobId, tag_set: dict[str, str]) -> None:
+        """The whole tag set of a put's object. NoSuchJob."""
+        await self.db.write(lambda c: tags.replace(c, job_id, tag_set))
+
+    async def set_visibility(self, job_id: JobId, visibility: Visibility) -> bool:
+        """How the object is to be created on chain. False, and nothing changed, when it is there already or a task
+        node is at work on it. NoSuchJob."""
+        now = self.clock.now_ms()
+        return await self.db.write(lambda c: moves.set_visibility(c, job_id, visibility, now))
 
     # --- garbage --------------------------------------------------------------------------------------------------
 
@@ -207,10 +231,19 @@ class Jobs:
         now = self.clock.now_ms()
         await self.db.write(lambda c: collection.collected(c, job_id, actor, now))
 
-    async def purge(self, older_than_ms: int, limit: int) -> int:
-        """Delete jobs, with all their rows, whose pieces have been gone for longer than that (ms). How many."""
+    async def purgeable(self, older_than_ms: int, limit: int) -> list[Job]:
+        """Jobs whose pieces have been gone for longer than that (ms), the longest first: nobody will ask for their
+        history any more."""
         before = self.clock.now_ms() - older_than_ms
-        return await self.db.write(lambda c: collection.purge(c, before, limit))
+        return await self.db.read(lambda c: collection.purgeable(c, before, limit))
+
+    async def forget(self, job_ids: Sequence[JobId]) -> int:
+        """Delete those of these jobs whose pieces are gone, with all their rows. How many."""
+        return await self.db.write(lambda c: collection.forget(c, job_ids))
+
+    async def purge(self, older_than_ms: int, limit: int) -> int:
+        """`purgeable`, `forget`. How many."""
+        return await self.forget([job.id for job in await self.purgeable(older_than_ms, limit)])
 
     # --- last, because within the class its name hides the type ----------------------------------------------------
 

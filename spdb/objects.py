@@ -12,8 +12,8 @@ from sp.domain.jobs import Listing, ObjectEntry
 from spdb.database import Clock, Database
 from spdb.models.deletions import deletions
 from spdb.models.jobs import jobs
-from spdb.models.objects import objects
-from spdb.statements import listing, moves, names
+from spdb.models.objects import object_tags, objects
+from spdb.statements import listing, moves, names, tags
 from spdb.statements.rows import job_of
 
 
@@ -26,9 +26,10 @@ class Objects:
         """What the name means now."""
         return await self.db.read(lambda c: _head(c, bucket, object_name))
 
-    async def by_object_id(self, object_id: ObjectId) -> ObjectEntry | None:
-        """The content of an object on chain: what its name leads to, else the newest that is still kept."""
-        return await self.db.read(lambda c: _by_object_id(c, object_id))
+    async def by_object_id(self, object_id: ObjectId, version: int | None = None) -> ObjectEntry | None:
+        """The content of an object on chain: what its name leads to, else the newest that is still kept. version: only
+        that one."""
+        return await self.db.read(lambda c: _by_object_id(c, object_id, version))
 
     async def list(
         self, bucket: str, prefix: str = "", delimiter: str = "", marker: str = "", limit: int = 1000
@@ -54,14 +55,16 @@ class Objects:
         return await self.db.write(lambda c: _remove(c, bucket, object_name, account, actor, request_id, now))
 
 
-_ENTRY: Final = select(jobs, objects.c.updated_at_ms.label("linked_at_ms"))
-_HEAD: Final = _ENTRY.join(objects, objects.c.job_id == jobs.c.id).where(
-    objects.c.bucket == bindparam("b_bucket"), objects.c.object_name == bindparam("b_name")
+_ENTRY: Final = select(jobs, objects.c.updated_at_ms.label("linked_at_ms"), object_tags.c.tags)
+_HEAD: Final = (
+    _ENTRY.join(objects, objects.c.job_id == jobs.c.id)
+    .outerjoin(object_tags, object_tags.c.job_id == jobs.c.id)
+    .where(objects.c.bucket == bindparam("b_bucket"), objects.c.object_name == bindparam("b_name"))
 )
 
 
 def _entry(row: Row[Any] | None) -> ObjectEntry | None:
-    return None if row is None else ObjectEntry(job_of(row), row.linked_at_ms)
+    return None if row is None else ObjectEntry(job_of(row), row.linked_at_ms, tags.of(row.tags))
 
 
 def _head(connection: Connection, bucket: str, object_name: str) -> ObjectEntry | None:
@@ -71,18 +74,20 @@ def _head(connection: Connection, bucket: str, object_name: str) -> ObjectEntry 
 
 
 _BY_OBJECT_ID: Final = (
-    select(jobs, jobs.c.stored_at_ms.label("linked_at_ms"))
+    select(jobs, jobs.c.stored_at_ms.label("linked_at_ms"), object_tags.c.tags)
     .outerjoin(objects, objects.c.job_id == jobs.c.id)
+    .outerjoin(object_tags, object_tags.c.job_id == jobs.c.id)
     .where(jobs.c.object_id == bindparam("b_object_id"), jobs.c.stored_at_ms.is_not(None), moves.IS_KEPT)
     .order_by(case((objects.c.job_id.is_(None), 1), else_=0), jobs.c.version.desc(), jobs.c.stored_at_ms.desc())
     .limit(1)
 )
 
 
-def _by_object_id(connection: Connection, object_id: ObjectId) -> ObjectEntry | None:
+def _by_object_id(connection: Connection, object_id: ObjectId, version: int | None) -> ObjectEntry | None:
     if not names.is_id(object_id):
         return None
-    return _entry(connection.execute(_BY_OBJECT_ID, {"b_object_id": object_id}).first())
+    query = _BY_OBJECT_ID if version is None else _BY_OBJECT_ID.where(jobs.c.version == version)
+    return _entry(connection.execute(query, {"b_object_id": object_id}).first())
 
 
 def _is_empty(connection: Connection, bucket: str) -> bool:

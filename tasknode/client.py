@@ -12,6 +12,7 @@ from proto import tasknode_pb2 as pb
 from proto.tasknode_pb2_grpc import TaskNodeStub
 from sp.domain.ids import Address, JobId
 from sp.domain.jobs import HistoryRow, Job, JobFilter, Secondary
+from sp.domain.ledger import Visibility
 from sp.domain.lifecycle import JobState
 from sp.runtime.parts import Parts
 from sp.runtime.rpc import dial
@@ -53,6 +54,12 @@ class TaskNode(Protocol):
     async def retry_job(self, job_id: JobId) -> Job:
         """Let a failed, waiting or given-up job go on now. IllegalMove for one that is final."""
 
+    async def set_tags(self, job_id: JobId, tags: dict[str, str]) -> None:
+        """The whole tag set of an object, by the put that brought its content. NoSuchJob."""
+
+    async def set_visibility(self, job_id: JobId, visibility: Visibility) -> bool:
+        """How an object is to be created on chain; False when it is there, or being created, already. NoSuchJob."""
+
 
 class TaskNodeClient:
     """A TaskNode in another process."""
@@ -88,6 +95,13 @@ class TaskNodeClient:
 
     async def retry_job(self, job_id: JobId) -> Job:
         return wire.job(await self._stub.RetryJob(pb.RetryJobRequest(job_id=job_id)))
+
+    async def set_tags(self, job_id: JobId, tags: dict[str, str]) -> None:
+        await self._stub.SetTags(pb.SetTagsRequest(job_id=job_id, tags=tags))
+
+    async def set_visibility(self, job_id: JobId, visibility: Visibility) -> bool:
+        request = pb.SetVisibilityRequest(job_id=job_id, visibility=visibility)
+        return (await self._stub.SetVisibility(request)).changed
 
 
 def detail(message: pb.JobDetail) -> JobDetail:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from random import Random
 from typing import Final
 
-from sp.domain.errors import JobMoved, SpError, TxRefused
+from sp.domain.errors import IntegrityMismatch, InvalidRequest, JobMoved, SpError, TxRefused
 from sp.domain.jobs import Job, Move
 from sp.domain.lifecycle import ERROR_EVENT, FINAL, RETRY_EVENT, JobEvent, JobState
 from sp.domain.retry import RetryPolicy
@@ -26,6 +26,11 @@ S, E = JobState, JobEvent
 
 ALLOCATING: Final = frozenset({S.ALLOC_SECONDARY_DOING, S.ALLOC_SECONDARY_ERROR})
 """States of a delegated put whose object id, if it has one, is that of an object that was given up."""
+
+
+HOPELESS: Final = (IntegrityMismatch, InvalidRequest)
+"""What a step raises when the put itself is wrong: its columns are not those announced on chain, or it was cut by
+parameters that are not the chain's. The user has to put again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +134,8 @@ class Pipeline:
         log.warning("step failed", job_id=job.id, state=job.state.name, error=str(error))
         attempts, now_ms, chance = job.attempts + 1, self.clock.now_ms(), self.random.random()
         next_ms = self.retry.next_attempt_at_ms(attempts, job.created_at_ms, now_ms, chance)
+        if isinstance(error, HOPELESS):
+            next_ms = None
         event = ERROR_EVENT.get(job.state)
         if event is None:  # an *_ERROR state that could not be left: its retry, or giving it up, failed at once
             at_ms = now_ms + self.retry.delay_ms(attempts, chance)

@@ -79,6 +79,8 @@ class Replicator:
             await self.feeder.feed(job, [column for column in opened if isinstance(column, Column)])
         for secondary, column in zip(pending, opened, strict=True):
             error = column.error if isinstance(column, Column) else column
+            if isinstance(error, IntegrityMismatch) and isinstance(column, Column):
+                await self._check_announced(job, column)
             if error is not None:
                 failures.append((secondary, error))
         return failures
@@ -153,10 +155,24 @@ class Replicator:
         await self.jobs.add_spares(job, others)
         return first
 
+    async def _check_announced(self, job: Job, column: Column) -> None:
+        """A secondary says that the whole column is not what the chain expects. IntegrityMismatch if we find the same:
+        then the object was created with wrong checksums, and no secondary is to blame."""
+        checksums = await self._announced(job)
+        if not checksums or len(column.checksums) < job.segments:
+            return
+        expected = expected_for(checksums, column.index)
+        if column.integrity_hash != expected:
+            raise IntegrityMismatch(column.index, expected.hex(), column.integrity_hash.hex())
+
+    async def _announced(self, job: Job) -> tuple[Checksum, ...]:
+        """The checksums that the chain has for the job's content already; none for a delegated one."""
+        found = await self.onchain.expected(job)
+        return found.update.checksums if found.update and found.update.version == job.version else found.checksums
+
     async def _conclude(self, job: Job) -> Job:
         """All columns are signed for. Where the chain has their expected hashes already, they must be the same."""
-        found = await self.onchain.expected(job)
-        checksums = found.update.checksums if found.update and found.update.version == job.version else found.checksums
+        checksums = await self._announced(job)
         for secondary in await self._active(job) if checksums else []:
             expected = expected_for(checksums, secondary.redundancy_index)
             assert secondary.integrity_hash is not None

@@ -10,6 +10,7 @@ from proto import tasknode_pb2 as pb
 from proto.tasknode_pb2_grpc import TaskNodeServicer, add_TaskNodeServicer_to_server
 from sp.domain.addresses import parse_address
 from sp.domain.ids import JobId
+from sp.domain.ledger import Visibility
 from sp.runtime.rpc import Serving
 from sp.wire import jobs as wire
 from tasknode.client import JobDetail, TaskNode
@@ -48,6 +49,14 @@ class TaskNodeRpc(TaskNodeServicer):
 
     async def RetryJob(self, request: pb.RetryJobRequest, context: Any) -> pb.Job:
         return wire.job_pb(await self._tasknode.retry_job(JobId(request.job_id)))
+
+    async def SetTags(self, request: pb.SetTagsRequest, context: Any) -> common_pb2.Empty:
+        await self._tasknode.set_tags(JobId(request.job_id), dict(request.tags))
+        return common_pb2.Empty()
+
+    async def SetVisibility(self, request: pb.SetVisibilityRequest, context: Any) -> pb.SetVisibilityReply:
+        changed = await self._tasknode.set_visibility(JobId(request.job_id), Visibility(request.visibility))
+        return pb.SetVisibilityReply(changed=changed)
 
     async def _find(self, request: pb.GetJobRequest) -> JobDetail:
         if request.job_id:

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from sp.domain.errors import NoSuchObject
 from sp.domain.ids import Address, JobId
 from sp.domain.jobs import Job, JobFilter
+from sp.domain.ledger import Visibility
 from sp.domain.lifecycle import FINAL, JobState
 from sp.runtime.chores import Chores
 from spdb.jobs import Jobs
@@ -105,3 +106,9 @@ class TaskNodeService:
         job = await self.jobs.retry_now(job_id)
         self.worker.wake()
         return job
+
+    async def set_tags(self, job_id: JobId, tags: dict[str, str]) -> None:
+        await self.jobs.set_tags(job_id, tags)
+
+    async def set_visibility(self, job_id: JobId, visibility: Visibility) -> bool:
+        return await self.jobs.set_visibility(job_id, visibility)

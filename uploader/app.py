@@ -13,6 +13,7 @@ from sp.runtime.parts import Parts
 from sp.runtime.rpc import serving
 from spdb.jobs import Jobs
 from spdb.open import shared_database
+from spdb.resumables import Resumables
 from tasknode import client as tasknode
 from uploader.chores import SegmentCollector
 from uploader.config import UploaderConfig
@@ -26,9 +27,13 @@ async def running(parts: Parts) -> AsyncIterator[UploaderService]:
     config = parts.file.section("uploader", UploaderConfig)
     actor = actor_name("uploader", parts.random)
     pieces = await shared_piece_store(parts)
-    jobs = Jobs(await shared_database(parts), parts.clock, JobIds(parts.clock, parts.random).next)
+    database, new_job_id = await shared_database(parts), JobIds(parts.clock, parts.random).next
+    jobs = Jobs(database, parts.clock, new_job_id)
+    resumables = Resumables(database, parts.clock, new_job_id, config.resumable_keep_ms)
     slots = Slots("uploads", config.max_uploads)
-    uploader = UploaderService(pieces, jobs, await tasknode.connect(parts), parts.clock, config, slots, actor)
+    uploader = UploaderService(
+        pieces, jobs, await tasknode.connect(parts), parts.clock, config, slots, actor, resumables
+    )
     collector = SegmentCollector(pieces, jobs, parts.clock, config.keep_replaced_ms, config.keep_failed_ms, actor)
     endpoint, tls = parts.common.endpoint.uploader, parts.common.tls
     async with (

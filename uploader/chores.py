@@ -44,8 +44,25 @@ class SegmentCollector:
             await self._delete_segments(job)
             await self.jobs.collected(job.id, self.actor)
             log.info("segments collected", job_id=job.id, bucket=job.bucket, object_name=job.object_name)
-        purged = await self.jobs.purge(self.keep_failed_ms, BATCH)
+        purged = await self._purge()
         return bool(expired or dead or purged)
+
+    async def _purge(self) -> int:
+        """Forget rows past their retention. Before a row goes, its segments are looked for once more: a repair that was
+        killed right after it wrote one back, while they were being collected, left what only this row still knows."""
+        old = await self.jobs.purgeable(self.keep_failed_ms, BATCH)
+        for job in old:
+            for index in range(len(job.segment_checksums)):
+                await self._delete_leftover(SegmentKey(job.id, SegmentIndex(index)))
+        return await self.jobs.forget([job.id for job in old]) if old else 0
+
+    async def _delete_leftover(self, key: SegmentKey) -> None:
+        try:
+            await self.pieces.size(key)
+        except PieceNotFound:
+            return
+        log.warning("a collected segment had come back", key=str(key))
+        await self.pieces.delete(key)
 
     async def _delete_segments(self, job: Job) -> None:
         """All segments of a job. How many an aborted one had is not recorded, but they were made in order, with at most

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from typing import Final, Protocol, cast
 
@@ -11,7 +11,7 @@ import grpc
 
 from proto import uploader_pb2 as pb
 from proto.uploader_pb2_grpc import UploaderStub
-from sp.domain.ids import Checksum, JobId
+from sp.domain.ids import Address, Checksum, JobId
 from sp.domain.jobs import PutOrder
 from sp.runtime.chunks import chunks_of
 from sp.runtime.parts import Parts
@@ -33,12 +33,42 @@ class PutReceipt:
     stored_at_ms: int
 
 
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Where a part of a resumable upload begins (bytes), whether it is the last, and how long its body says it is."""
+
+    offset: int
+    complete: bool
+    size: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class PartReceipt:
+    """An acknowledged part. offset: bytes that are durable now; put: of the whole object, when this was its last part"""
+
+    offset: int
+    put: PutReceipt | None
+
+
+Trailing = Callable[[], dict[str, str]]
+"""Asked once a body has ended: headers to keep with the object that were not known before."""
+
+
 class Uploader(Protocol):
-    async def put(self, order: PutOrder, body: AsyncIterator[bytes]) -> PutReceipt:
+    async def put(self, order: PutOrder, body: AsyncIterator[bytes], trailing: Trailing = dict) -> PutReceipt:
         """Store the object. The put is committed only when `body` ends by itself; an exception raised by `body` (the
         client went away, a digest did not match) aborts it, leaves nothing behind that is not collected, and comes out
         again here. PayloadSizeMismatch, IntegrityMismatch, ObjectTooLarge, UploadInProgress, ObjectNotCreated,
-        Overloaded, StoreFull."""
+        Overloaded, StoreFull; PreconditionFailed, ConditionalRequestConflict when the order has a precondition."""
+
+    async def put_part_at(self, order: PutOrder, part: Part, body: AsyncIterator[bytes]) -> PartReceipt:
+        """Store the next part of an object; the first one, at offset 0, begins the upload. `body` as in `put`: a part
+        that is cut off leaves the upload where it stood. OffsetRefused when it stands elsewhere, PartNotAligned when
+        the part is not the last and no whole number of segments; otherwise as `put`. An IntegrityMismatch ends the
+        upload. The parts of an upload come from one account, and are kept for `resumable_keep_ms` without a next one."""
+
+    async def resume_offset(self, bucket: str, object_name: str, account: Address) -> int | None:
+        """Where the next part of the account's upload must begin, or None when there is no such upload."""
 
 
 class UploaderClient:
@@ -47,7 +77,7 @@ class UploaderClient:
     def __init__(self, channel: grpc.aio.Channel) -> None:
         self._stub = UploaderStub(channel)
 
-    async def put(self, order: PutOrder, body: AsyncIterator[bytes]) -> PutReceipt:
+    async def put(self, order: PutOrder, body: AsyncIterator[bytes], trailing: Trailing = dict) -> PutReceipt:
         """See Uploader.put. A body that raises leaves the stream without its commit, which aborts the upload there."""
         call = self._stub.Put(timeout=PUT_TIMEOUT_S)
         try:
@@ -55,14 +85,40 @@ class UploaderClient:
             async for chunk in body:
                 for part in chunks_of(chunk):
                     await call.write(pb.PutFrame(chunk=part))
-            await call.write(pb.PutFrame(commit=pb.PutCommit()))
+            await call.write(pb.PutFrame(commit=pb.PutCommit(headers=trailing())))
             await call.done_writing()
             reply = await call
         except asyncio.InvalidStateError:  # the far side ended the call while we were writing: its status says why
             reply = await call
         finally:
             call.cancel()  # nothing left to cancel once the reply is there
-        return PutReceipt(JobId(reply.job_id), reply.payload_size, Checksum(reply.root), reply.stored_at_ms)
+        return _receipt(reply)
+
+    async def put_part_at(self, order: PutOrder, part: Part, body: AsyncIterator[bytes]) -> PartReceipt:
+        call = self._stub.PutPartAt(timeout=PUT_TIMEOUT_S)
+        opening = pb.PartOpen(order=put_order_pb(order), offset=part.offset, complete=part.complete, size=part.size)
+        try:
+            await call.write(pb.PartFrame(open=opening))
+            async for chunk in body:
+                for piece in chunks_of(chunk):
+                    await call.write(pb.PartFrame(chunk=piece))
+            await call.write(pb.PartFrame(commit=pb.PutCommit()))
+            await call.done_writing()
+            reply = await call
+        except asyncio.InvalidStateError:  # as in `put`
+            reply = await call
+        finally:
+            call.cancel()  # nothing left to cancel once the reply is there
+        return PartReceipt(reply.offset, _receipt(reply.put) if reply.HasField("put") else None)
+
+    async def resume_offset(self, bucket: str, object_name: str, account: Address) -> int | None:
+        request = pb.ResumeOffsetRequest(bucket=bucket, object_name=object_name, account=account)
+        reply = await self._stub.ResumeOffset(request)
+        return reply.offset if reply.HasField("offset") else None
+
+
+def _receipt(message: pb.PutReceipt) -> PutReceipt:
+    return PutReceipt(JobId(message.job_id), message.payload_size, Checksum(message.root), message.stored_at_ms)
 
 
 async def connect(parts: Parts) -> Uploader:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 class UploaderConfig:
     """max_uploads: at once; one more is refused with Overloaded
     lease_ms: an upload whose process vanished is taken for dead this long after its last sign of life
+    resumable_keep_ms: an upload that comes in several requests is given up when its next part is so long in coming
     notify_timeout_s: how long a put waits for the task node to take the hint
     collect_interval_s: how often aborted uploads and replaced contents are looked for
     keep_replaced_ms: how long the segments of what was replaced or deleted stay, for the sake of readers who began
@@ -18,6 +19,7 @@ class UploaderConfig:
 
     max_uploads: int = 256
     lease_ms: int = 15_000
+    resumable_keep_ms: int = 24 * 3_600_000
     notify_timeout_s: float = 1.0
     collect_interval_s: float = 5.0
     keep_replaced_ms: int = 600_000

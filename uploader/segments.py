@@ -18,11 +18,12 @@ class SegmentCutter:
     abandons what is open.
     """
 
-    def __init__(self, pieces: PieceStore, job_id: JobId, max_segment_size: int) -> None:
+    def __init__(self, pieces: PieceStore, job_id: JobId, max_segment_size: int, first: int = 0) -> None:
+        """first: index of the first segment, where those before it are stored already"""
         self._pieces = pieces
         self._job_id = job_id
         self._max_segment_size = max_segment_size
-        self._begun = 0
+        self._begun = first
         self._open: tuple[PieceWriter, AsyncExitStack] | None = None
         self._committing: asyncio.Task[Checksum] | None = None
         self._checksums: list[Checksum] = []

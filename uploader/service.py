@@ -11,8 +11,8 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
 from piecestore.store import PieceStore
-from sp.domain.errors import IntegrityMismatch, ObjectTooLarge, PayloadSizeMismatch, SpError
-from sp.domain.ids import PRIMARY
+from sp.domain.errors import IntegrityMismatch, SpError
+from sp.domain.ids import PRIMARY, Address
 from sp.domain.integrity import integrity_hash
 from sp.domain.jobs import Job, PutOrder, StoredPayload
 from sp.runtime.clock import Clock
@@ -20,10 +20,13 @@ from sp.runtime.leases import kept_lease
 from sp.runtime.limits import Slots
 from sp.runtime.log import bound, get_logger
 from spdb.jobs import Jobs
+from spdb.resumables import Resumables
 from tasknode.client import TaskNode
-from uploader.client import PutReceipt
+from uploader.client import Part, PartReceipt, PutReceipt, Trailing
 from uploader.config import UploaderConfig
+from uploader.resumable import ResumableUploads
 from uploader.segments import SegmentCutter
+from uploader.sizes import check_complete, check_size
 
 log = get_logger(__name__)
 
@@ -39,8 +42,9 @@ class UploaderService:
     config: UploaderConfig
     slots: Slots
     actor: str
+    resumables: Resumables
 
-    async def put(self, order: PutOrder, body: AsyncIterator[bytes]) -> PutReceipt:
+    async def put(self, order: PutOrder, body: AsyncIterator[bytes], trailing: Trailing = dict) -> PutReceipt:
         """Store one object; see uploader.client.Uploader.put."""
         if order.payload_size is not None:
             check_size(order, order.payload_size)
@@ -48,7 +52,7 @@ class UploaderService:
             job = await self.jobs.begin_upload(order, self.actor, self.config.lease_ms)
             with bound(job_id=job.id):
                 try:
-                    job = await self._store(job, order, body)
+                    job = await self._store(job, order, body, trailing)
                 except BaseException as failure:
                     await self._abort(job, failure)
                     raise
@@ -57,7 +61,20 @@ class UploaderService:
         assert job.root is not None
         return PutReceipt(job.id, job.payload_size, job.root, job.updated_at_ms)
 
-    async def _store(self, job: Job, order: PutOrder, body: AsyncIterator[bytes]) -> Job:
+    async def put_part_at(self, order: PutOrder, part: Part, body: AsyncIterator[bytes]) -> PartReceipt:
+        """One part of an object that comes in several requests; see uploader.client.Uploader.put_part_at."""
+        return await self._resumable_uploads().put(order, part, body)
+
+    async def resume_offset(self, bucket: str, object_name: str, account: Address) -> int | None:
+        """Where the next part begins; see uploader.client.Uploader.resume_offset."""
+        return await self._resumable_uploads().offset(bucket, object_name, account)
+
+    def _resumable_uploads(self) -> ResumableUploads:
+        return ResumableUploads(
+            self.pieces, self.resumables, self.clock, self.slots, self.config.lease_ms, self.actor, self._notify
+        )
+
+    async def _store(self, job: Job, order: PutOrder, body: AsyncIterator[bytes], trailing: Trailing) -> Job:
         lease_ms = self.config.lease_ms
 
         async def renew() -> bool:
@@ -75,7 +92,8 @@ class UploaderService:
             root = integrity_hash(checksums)
             if order.expected_root is not None and root != order.expected_root:
                 raise IntegrityMismatch(PRIMARY, order.expected_root.hex(), root.hex())
-            return await self.jobs.finish_upload(job, StoredPayload(cutter.payload_size, root, checksums), self.actor)
+            stored = StoredPayload(cutter.payload_size, root, checksums, trailing())
+            return await self.jobs.finish_upload(job, stored, self.actor, order.precondition)
 
     async def _abort(self, job: Job, failure: BaseException) -> None:
         """Record why, so that the collector removes the segments. If even that fails, the lease's end does it."""
@@ -96,17 +114,3 @@ class UploaderService:
                 await self.tasknode.notify(job.id)
         except (SpError, TimeoutError) as error:
             log.warning("task node not notified", job_id=job.id, error=str(error) or type(error).__name__)
-
-
-def check_size(order: PutOrder, size: int) -> None:
-    """What has come so far must fit what was declared and what the chain allows."""
-    if order.payload_size is not None and size > order.payload_size:
-        raise PayloadSizeMismatch(order.payload_size, size)
-    if size > order.params.max_payload_size:
-        raise ObjectTooLarge(size, order.params.max_payload_size)
-
-
-def check_complete(order: PutOrder, size: int) -> None:
-    """The body has ended: it must be all of what was declared."""
-    if order.payload_size is not None and size != order.payload_size:
-        raise PayloadSizeMismatch(order.payload_size, size)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from gateway.auth.sigv4_chunks import ChunkSeed
 from gateway.errors import UnsupportedScheme
 from gateway.request import RequestHead
 from sp.domain.ids import Address, Checksum
@@ -15,12 +16,12 @@ from sp.domain.ids import Address, Checksum
 class BodyCheck:
     """What a scheme promises of the body.
 
-    sha256: of the whole body, or None when the body is not signed
-    framing: "" for plain bytes, else the x-amz-content-sha256 that announces a framed one (STREAMING-...)
+    sha256: of the whole body, or None when it is not signed as a whole
+    chunks: what signatures inside the body start from, or None when there are none
     """
 
     sha256: Checksum | None = None
-    framing: str = ""
+    chunks: ChunkSeed | None = None
 
 
 UNSIGNED = BodyCheck()

@@ -50,13 +50,15 @@ def _trimmed(value: str) -> str:
     return _BLANKS.sub(" ", value.strip(" \t"))
 
 
-def canonical_request(head: RequestHead, signed_headers: list[str], payload_hash: str) -> str:
-    """signed_headers: lower case, in the order of the request's SignedHeaders."""
+def canonical_request(
+    head: RequestHead, signed_headers: list[str], payload_hash: str, query: QueryPairs | None = None
+) -> str:
+    """signed_headers: lower case, in the order of the request's SignedHeaders. query: instead of the head's own"""
     return "\n".join(
         (
             head.method,
             percent_encoded(decoded_path(head), keep="/"),
-            canonical_query(head.query),
+            canonical_query(head.query if query is None else query),
             canonical_headers(head, signed_headers),
             ";".join(signed_headers),
             payload_hash,
@@ -73,6 +75,11 @@ def string_to_sign(timestamp: str, scope: Scope, canonical: str) -> str:
 def signature(signing_key: bytes, to_sign: str) -> str:
     """64 lower-case hex digits."""
     return hmac.new(signing_key, to_sign.encode(), hashlib.sha256).hexdigest()
+
+
+def same(computed: str, claimed: str) -> bool:
+    """In a time that does not depend on where they differ. claimed: whatever the client sent"""
+    return hmac.compare_digest(computed.encode(), claimed.encode("utf-8", "replace"))
 
 
 def signing_key(secret_access_key: str, scope: Scope) -> bytes:

@@ -11,6 +11,7 @@ import base64
 from dataclasses import dataclass
 from typing import Final
 
+from sp.domain.create_approvals import CreateBucketApproval, CreateObjectApproval
 from sp.domain.errors import SignatureError
 from sp.domain.ids import Address, Checksum, ObjectId, RedundancyIndex
 from sp.domain.params import StorageParams
@@ -172,7 +173,9 @@ class ReceiptDoc:
         return secondary_sp_sign_bytes(self.sp_operator, self.object_id, self.checksum)
 
 
-SignDoc = ApprovalRequest | Approval | Offer | PieceRequest | ReceiptDoc
+SignDoc = (
+    ApprovalRequest | Approval | Offer | PieceRequest | ReceiptDoc | CreateBucketApproval | CreateObjectApproval
+)
 """Everything a provider's Signer signs besides transactions: requests and offers by the operator key, approvals and
 receipts by the approval key."""
 

@@ -195,12 +195,46 @@ class UploadInProgress(SpError):
 
 
 @dataclass(eq=False)
+class PreconditionFailed(SpError):
+    """A condition of the request does not hold."""
+
+    kind = Kind.CONFLICT
+    condition: str
+
+
+@dataclass(eq=False)
+class ConditionalRequestConflict(SpError):
+    """What the condition was about went away while the request was under way: try again."""
+
+    kind = Kind.CONFLICT
+    condition: str
+
+
+@dataclass(eq=False)
 class ObjectTooLarge(SpError):
     """The payload is larger than the chain allows."""
 
     kind = Kind.INVALID
     payload_size: int
     max_payload_size: int
+
+
+@dataclass(eq=False)
+class OffsetRefused(SpError):
+    """Invalid offset: a part begins where the parts before it have ended."""
+
+    kind = Kind.CONFLICT
+    offset: int
+    stored: int
+
+
+@dataclass(eq=False)
+class PartNotAligned(SpError):
+    """Every part but the last is a whole number of segments long."""
+
+    kind = Kind.INVALID
+    received: int
+    segment_size: int
 
 
 @dataclass(eq=False)
@@ -238,6 +272,61 @@ class InvalidRange(SpError):
 
     kind = Kind.INVALID
     payload_size: int
+
+
+# --- multipart uploads --------------------------------------------------------------------------------------------
+
+
+@dataclass(eq=False)
+class NoSuchUpload(SpError):
+    """No such multipart upload: it never was, or it was aborted or completed."""
+
+    kind = Kind.NOT_FOUND
+    upload_id: str
+
+
+@dataclass(eq=False)
+class UploadCompleting(SpError):
+    """This multipart upload is being completed."""
+
+    kind = Kind.CONFLICT
+    upload_id: str
+
+
+@dataclass(eq=False)
+class UploadMoved(SpError):
+    """The lease on this multipart upload, or on a part of it, was lost: send the request again."""
+
+    kind = Kind.UNAVAILABLE
+    upload_id: str
+
+
+@dataclass(eq=False)
+class InvalidPart(SpError):
+    """A part that is to be completed was not uploaded, or its ETag or checksum is another one."""
+
+    kind = Kind.INVALID
+    part_number: int
+    reason: str
+
+
+@dataclass(eq=False)
+class InvalidPartOrder(SpError):
+    """The parts to be completed must be listed in ascending order, each once."""
+
+    kind = Kind.INVALID
+    part_number: int
+
+
+@dataclass(eq=False)
+class PartTooSmall(SpError):
+    """A part that is not the last one is smaller than the minimum."""
+
+    kind = Kind.INVALID
+    part_number: int
+    size_bytes: int
+    min_bytes: int
+    etag: str
 
 
 # --- pieces -------------------------------------------------------------------------------------------------------

@@ -19,6 +19,9 @@ ObjectId = NewType("ObjectId", int)
 JobId = NewType("JobId", int)
 """This SP's id of one put: 63 bits, time-ordered, never reused. Every put has its own, so it also names its pieces."""
 
+UploadId = NewType("UploadId", int)
+"""This SP's id of one multipart upload: 63 bits, time-ordered, never reused. It names the upload's staged pieces."""
+
 SegmentIndex = NewType("SegmentIndex", int)
 """Counts segments of an object from 0."""
 

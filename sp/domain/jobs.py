@@ -4,13 +4,49 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import IntEnum
+from typing import Final
 
 from sp.domain.approvals import ObjectRef, SignedApproval
+from sp.domain.errors import ConditionalRequestConflict, PreconditionFailed
 from sp.domain.ids import Address, Checksum, JobId, ObjectId, RedundancyIndex, SegmentIndex, Signature, TxHash
 from sp.domain.ledger import Visibility
 from sp.domain.lifecycle import JobEvent, JobState
 from sp.domain.params import StorageParams
 from sp.domain.segments import segment_count
+
+
+INTERNAL_PREFIX: Final = "x-sp-"
+"""Kept headers that begin so are ours: no client can set them, and none is shown them."""
+
+ETAG_HEADER: Final = "x-sp-etag"
+"""The ETag of an object that was put in parts, without quotes; others have theirs of their root."""
+
+
+@dataclass(frozen=True, slots=True)
+class Precondition:
+    """What must be true of a name in the moment in which a put of it is acknowledged.
+
+    absent: it means nothing; else it means content, with this ETag unless it is "*". etag: without quotes
+    """
+
+    absent: bool = False
+    etag: str = "*"
+
+    @property
+    def header(self) -> str:
+        """The HTTP header that says so."""
+        return "If-None-Match" if self.absent else "If-Match"
+
+    def check(self, current_etag: str | None) -> None:
+        """PreconditionFailed. current_etag: of what the name means, None for nothing. Of a name that should mean
+        something and means nothing the caller knows more: ConditionalRequestConflict."""
+        if self.absent:
+            if current_etag is not None:
+                raise PreconditionFailed(self.header)
+        elif current_etag is None:
+            raise ConditionalRequestConflict(self.header)
+        elif self.etag not in ("*", current_etag):
+            raise PreconditionFailed(self.header)
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +60,8 @@ class PutOrder:
     headers: HTTP headers kept and returned with the object (lower-case names: content-type, cache-control,
       content-disposition, content-encoding, content-language, expires, and x-amz-meta-*)
     request_id: of the request, for logs and history
+    precondition: checked together with the acknowledgement; None for an unconditional put
+    tags: the object's tag set
     """
 
     bucket: str
@@ -37,6 +75,8 @@ class PutOrder:
     version: int = 0
     expected_root: Checksum | None = None
     request_id: str = ""
+    precondition: Precondition | None = None
+    tags: dict[str, str] = field(default_factory=dict)
 
     @property
     def delegated(self) -> bool:
@@ -86,6 +126,11 @@ class Job:
     created_at_ms: int
     updated_at_ms: int
     collect: bool = False
+
+    @property
+    def shown_headers(self) -> dict[str, str]:
+        """The kept headers but for our own."""
+        return {name: value for name, value in self.headers.items() if not name.startswith(INTERNAL_PREFIX)}
 
     @property
     def segments(self) -> int:
@@ -168,11 +213,15 @@ class Move:
 
 @dataclass(frozen=True, slots=True)
 class StoredPayload:
-    """What the uploader knows when the last segment is durable."""
+    """What the uploader knows when the last segment is durable.
+
+    headers: that came behind the payload (checksums); kept with those of the order
+    """
 
     payload_size: int
     root: Checksum
     segment_checksums: tuple[Checksum, ...]
+    headers: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,16 +229,18 @@ class ObjectEntry:
     """The object that a name means on this primary SP now: the index row joined with its job.
 
     updated_at_ms: when its put was acknowledged (HTTP Last-Modified)
+    tags: the object's tag set; left out (empty) where entries are listed
     """
 
     job: Job
     updated_at_ms: int
+    tags: dict[str, str] = field(default_factory=dict)
 
     @property
     def etag(self) -> str:
-        """`<32 hex of the integrity hash>-1` without quotes (docs/decisions/0003)."""
+        """Without quotes (docs/decisions/0003): `<32 hex of the integrity hash>-1`, or of the parts it was put in."""
         assert self.job.root is not None
-        return f"{self.job.root.hex()[:32]}-1"
+        return self.job.headers.get(ETAG_HEADER) or f"{self.job.root.hex()[:32]}-1"
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,16 @@ log = get_logger(__name__)
 async def kept_lease(
     job_id: JobId, renew: Callable[[], Awaitable[bool]], lease_ms: int, clock: Clock
 ) -> AsyncIterator[None]:
-    """Renew the lease while the block runs. When it is lost the block is cancelled and JobMoved raised.
+    """As `kept`, of a job: JobMoved when it is lost."""
+    async with kept(f"lease of job {job_id}", renew, lease_ms, clock, JobMoved(job_id)):
+        yield
+
+
+@asynccontextmanager
+async def kept(
+    name: str, renew: Callable[[], Awaitable[bool]], lease_ms: int, clock: Clock, moved: SpError
+) -> AsyncIterator[None]:
+    """Renew the lease while the block runs. When it is lost the block is cancelled and `moved` raised.
 
     renew: prolongs by `lease_ms`; False when another owner has it. Errors are tried again until the lease has run out.
     """
@@ -34,7 +43,7 @@ async def kept_lease(
             try:
                 held = await renew()
             except SpError as error:
-                log.warning("lease not renewed", job_id=job_id, error=str(error))
+                log.warning("lease not renewed", lease=name, error=str(error))
                 held = clock.now_ms() < last_renewed_ms + lease_ms
             else:
                 last_renewed_ms = clock.now_ms()
@@ -43,15 +52,15 @@ async def kept_lease(
                 worker.cancel()
                 return
 
-    keeper = asyncio.create_task(keep(), name=f"lease of job {job_id}")
+    keeper = asyncio.create_task(keep(), name=name)
     try:
         yield
     except asyncio.CancelledError:
         if lost and worker.uncancel() == 0:
-            raise JobMoved(job_id) from None
+            raise moved from None
         raise
     finally:
         keeper.cancel()
         await asyncio.wait([keeper])
         if not keeper.cancelled() and (mistake := keeper.exception()) is not None:
-            log.error("lease keeper failed", job_id=job_id, exc_info=mistake)
+            log.error("lease keeper failed", lease=name, exc_info=mistake)

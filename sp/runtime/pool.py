@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import threading
 from collections.abc import Callable
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
-from typing import Final, ParamSpec, TypeVar
+from typing import Any, Final, ParamSpec, TypeVar
 
 from sp.runtime.metrics import gauge
 
@@ -20,13 +21,39 @@ WAITING: Final = gauge("sp_cpu_pool_waiting", "Calls that wait for a slot in the
 RUNNING: Final = gauge("sp_cpu_pool_running", "Calls queued or running in the CPU pool's threads")
 
 
+class _Counting(ThreadPoolExecutor):
+    """Knows how many calls are queued or running, also those that stores hand to it directly."""
+
+    def __init__(self, threads: int) -> None:
+        super().__init__(threads, thread_name_prefix="cpu")
+        self.pending = 0
+        self._counting = threading.Lock()
+
+    def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
+        future = super().submit(fn, *args, **kwargs)
+        with self._counting:
+            self.pending += 1
+        future.add_done_callback(self._done)
+        return future
+
+    def _done(self, _: Future[Any]) -> None:
+        with self._counting:
+            self.pending -= 1
+
+
 class CpuPool:
     """Threads for blocking work. Use as an async context manager: leaving waits for the threads."""
 
     def __init__(self, threads: int = 4) -> None:
         assert threads >= 1
-        self.executor: Executor = ThreadPoolExecutor(threads, thread_name_prefix="cpu")
+        self._threads = threads
+        self._counting = _Counting(threads)
+        self.executor: Executor = self._counting
         self._slots = asyncio.Semaphore(threads * (1 + QUEUED_PER_THREAD))
+
+    def busy(self) -> bool:
+        """Whether a call handed in now would have to wait: background work then makes way."""
+        return self._counting.pending >= self._threads
 
     async def run(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
         """The result of fn(*args), computed in a thread. Waits while the queue is full.

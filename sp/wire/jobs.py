@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from proto import downloader_pb2, tasknode_pb2, uploader_pb2
 from sp.domain.addresses import parse_address
 from sp.domain.approvals import SignedApproval
@@ -13,6 +15,7 @@ from sp.domain.jobs import (
     JobFilter,
     Listing,
     ObjectEntry,
+    Precondition,
     PutOrder,
     Secondary,
     SecondaryState,
@@ -22,12 +25,20 @@ from sp.domain.lifecycle import JobState
 from sp.wire import common
 
 MAX_HEADERS_BYTES = 16 * 1024
+MAX_TAGS = 10
+
+
+def kept_headers(headers: Mapping[str, str]) -> dict[str, str]:
+    """InvalidRequest when they are too large."""
+    if sum(len(name) + len(value) for name, value in headers.items()) > MAX_HEADERS_BYTES:
+        raise InvalidRequest("kept headers are too large")
+    return dict(headers)
 
 
 def put_order(message: uploader_pb2.PutOpen) -> PutOrder:
-    headers = dict(message.headers)
-    if sum(len(name) + len(value) for name, value in headers.items()) > MAX_HEADERS_BYTES:
-        raise InvalidRequest("kept headers are too large")
+    headers = kept_headers(message.headers)
+    if len(message.tags) > MAX_TAGS:
+        raise InvalidRequest("too many tags")
     return PutOrder(
         bucket=message.bucket,
         object_name=message.object_name,
@@ -40,7 +51,17 @@ def put_order(message: uploader_pb2.PutOpen) -> PutOrder:
         version=message.version,
         expected_root=common.checksum(message.expected_root) if message.expected_root else None,
         request_id=message.request_id,
+        precondition=_precondition(message.precondition) if message.HasField("precondition") else None,
+        tags=dict(message.tags),
     )
+
+
+def _precondition(message: uploader_pb2.Precondition) -> Precondition:
+    return Precondition(message.absent, message.etag or "*")
+
+
+def _precondition_pb(value: Precondition) -> uploader_pb2.Precondition:
+    return uploader_pb2.Precondition(absent=value.absent, etag=value.etag)
 
 
 def put_order_pb(value: PutOrder) -> uploader_pb2.PutOpen:
@@ -56,6 +77,8 @@ def put_order_pb(value: PutOrder) -> uploader_pb2.PutOpen:
         version=value.version,
         expected_root=value.expected_root or b"",
         request_id=value.request_id,
+        precondition=None if value.precondition is None else _precondition_pb(value.precondition),
+        tags=value.tags,
     )
 
 
@@ -205,11 +228,11 @@ def job_filter_pb(value: JobFilter) -> tasknode_pb2.ListJobsRequest:
 
 
 def entry_pb(value: ObjectEntry) -> downloader_pb2.ObjectEntry:
-    return downloader_pb2.ObjectEntry(job=job_pb(value.job), updated_at_ms=value.updated_at_ms)
+    return downloader_pb2.ObjectEntry(job=job_pb(value.job), updated_at_ms=value.updated_at_ms, tags=value.tags)
 
 
 def entry(message: downloader_pb2.ObjectEntry) -> ObjectEntry:
-    return ObjectEntry(job(message.job), message.updated_at_ms)
+    return ObjectEntry(job(message.job), message.updated_at_ms, dict(message.tags))
 
 
 def listing_pb(value: Listing) -> downloader_pb2.ListReply:

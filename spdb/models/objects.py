@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Column, ForeignKey, Index, PrimaryKeyConstraint, Table
+from sqlalchemy import Column, ForeignKey, Index, PrimaryKeyConstraint, Table, Text
 
 from spdb.models.columns import BIG, METADATA, NAME
 
@@ -17,3 +17,10 @@ objects = Table(
     sqlite_with_rowid=False,
 )
 Index("ix_objects_job_id", objects.c.job_id, unique=True)
+
+object_tags = Table(
+    "object_tags",
+    METADATA,
+    Column("job_id", BIG, ForeignKey("jobs.id"), primary_key=True, autoincrement=False),
+    Column("tags", Text, nullable=False),  # JSON object, never an empty one
+)

@@ -11,7 +11,7 @@ from sp.domain.errors import NoSuchJob
 from sp.domain.ids import JobId
 from sp.domain.jobs import HistoryRow, Job, JobFilter
 from sp.domain.lifecycle import JobState
-from spdb.models.jobs import history, jobs
+from spdb.models.jobs import KEPT, history, jobs
 from spdb.statements import names
 from spdb.statements.moves import ERRORS
 from spdb.statements.rows import history_of, job_of
@@ -83,6 +83,19 @@ def _by_state(connection: Connection, wanted: JobFilter, states: frozenset[JobSt
     for state in states:
         rows += connection.execute(_newest([(jobs.c.state, int(state))], wanted.before, wanted.limit))
     return sorted(rows, key=lambda row: -row.id)[: wanted.limit]
+
+
+def walk(connection: Connection, at: int, limit: int, bucket: str) -> tuple[list[Job], JobId | None]:
+    """Of the next `limit` rows from id `at` on (bucket: of one bucket), those whose content is stored and kept; and the
+    id to go on from, None at the end. A stretch of garbage costs pages like any other, never a scan to its end."""
+    if not (names.is_storable(bucket) and names.is_id(at)):
+        return [], None
+    columns, values = ([jobs.c.bucket, jobs.c.id], [bucket]) if bucket else ([jobs.c.id], [])
+    row: Any = tuple_(*columns)
+    inside = (row >= (*values, at), row <= (*values, names.MAX_ID))
+    rows = connection.execute(select(jobs).where(*inside).order_by(*columns).limit(limit)).all()
+    kept = [job_of(row) for row in rows if row.collect == KEPT and row.stored_at_ms is not None]
+    return kept, JobId(rows[-1].id + 1) if len(rows) == limit else None
 
 
 _COUNTS: Final = select(jobs.c.state, func.count().label("jobs")).group_by(jobs.c.state)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Final
 
 from sqlalchemy import Connection, delete, exists, literal_column, select, update
@@ -9,7 +10,8 @@ from sqlalchemy import Connection, delete, exists, literal_column, select, updat
 from sp.domain.ids import JobId
 from sp.domain.jobs import Job
 from spdb.models.jobs import COLLECTED, TO_COLLECT, history, jobs, secondaries, spares
-from spdb.models.objects import objects
+from spdb.models.objects import object_tags, objects
+from spdb.models.resumables import resumables
 from spdb.statements import moves
 from spdb.statements.rows import job_of
 
@@ -46,19 +48,28 @@ def collected(connection: Connection, job_id: JobId, actor: str, now_ms: int) ->
         moves.add_note(connection, job_id, "pieces collected", now_ms, reason="", provider="", actor=actor)
 
 
-def purge(connection: Connection, before_ms: int, limit: int) -> int:
-    """Delete jobs whose pieces were gone before that time, with all their rows. How many."""
+def purgeable(connection: Connection, before_ms: int, limit: int) -> list[Job]:
+    """Jobs whose pieces were gone before that time, the longest first."""
+    rows = connection.execute(
+        select(jobs)
+        .where(jobs.c.collect == literal_column("2"), jobs.c.collected_at_ms < before_ms, ~_IS_NAMED)
+        .order_by(jobs.c.collected_at_ms)
+        .limit(limit)
+    )
+    return [job_of(row) for row in rows]
+
+
+def forget(connection: Connection, job_ids: Sequence[JobId]) -> int:
+    """Delete those of the jobs that are collected, with all their rows. How many."""
     ids: list[int] = [
         row.id
         for row in connection.execute(
-            select(jobs.c.id)
-            .where(jobs.c.collect == literal_column("2"), jobs.c.collected_at_ms < before_ms, ~_IS_NAMED)
-            .order_by(jobs.c.collected_at_ms)
-            .limit(limit)
+            select(jobs.c.id).where(jobs.c.id.in_(job_ids), jobs.c.collect == COLLECTED, ~_IS_NAMED)
         )
     ]
     if ids:
-        children: tuple[Any, ...] = (history.c.job_id, secondaries.c.job_id, spares.c.job_id)
+        of_jobs = (history, secondaries, spares, object_tags, resumables)
+        children: tuple[Any, ...] = tuple(table.c.job_id for table in of_jobs)
         for column in (*children, jobs.c.id):
             connection.execute(delete(column.table).where(column.in_(ids)))
     return len(ids)

@@ -21,9 +21,10 @@ from sqlalchemy import (
     update,
 )
 
-from sp.domain.errors import JobMoved
+from sp.domain.errors import JobMoved, NoSuchJob
 from sp.domain.ids import JobId
 from sp.domain.jobs import Job, Move
+from sp.domain.ledger import Visibility
 from sp.domain.lifecycle import BACKGROUND, FINAL, RETRY_EVENT, JobState, advance
 from spdb.models.columns import BIG
 from spdb.models.jobs import KEPT, TO_COLLECT, history, jobs
@@ -267,6 +268,29 @@ _WAKE: Final = (
 def wake_next(connection: Connection, bucket: str, object_name: str) -> None:
     """Show the queue the next job of a name at once; it may have been put off while others of the name came first."""
     connection.execute(_WAKE, {"b_bucket": bucket, "b_name": object_name})
+
+
+_SET_VISIBILITY: Final = (
+    update(jobs)
+    .where(
+        jobs.c.id == bindparam("b_id"),
+        jobs.c.object_id.is_(None),
+        jobs.c.lease_until_ms <= bindparam("b_now", type_=BIG),
+        IS_KEPT,
+    )
+    .values(visibility=bindparam("b_visibility"), row_version=jobs.c.row_version + 1)
+    .returning(jobs.c.id)
+)
+
+
+def set_visibility(connection: Connection, job_id: JobId, visibility: Visibility, now_ms: int) -> bool:
+    """While nobody is creating the object: a task node that holds the job may have sent the old one. NoSuchJob."""
+    values = {"b_id": job_id, "b_visibility": int(visibility), "b_now": now_ms}
+    if connection.execute(_SET_VISIBILITY, values).first() is not None:
+        return True
+    if connection.execute(select(jobs.c.id).where(jobs.c.id == job_id)).first() is None:
+        raise NoSuchJob(job_id)
+    return False
 
 
 _NOTE: Final = (

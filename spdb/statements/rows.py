@@ -78,6 +78,11 @@ def job_of(row: Row[Any]) -> Job:
     )
 
 
+def headers_text(headers: dict[str, str]) -> str:
+    """As the column `headers` has them."""
+    return json.dumps(headers, separators=(",", ":"), ensure_ascii=True)
+
+
 def job_values(job: Job) -> dict[str, Any]:
     """All columns of `jobs` that a Job has; `collect`, which says more there, is the caller's."""
     return {
@@ -89,7 +94,7 @@ def job_values(job: Job) -> dict[str, Any]:
         "object_name": job.object_name,
         "account": job.account,
         "visibility": int(job.visibility),
-        "headers": json.dumps(job.headers, separators=(",", ":"), ensure_ascii=True),
+        "headers": headers_text(job.headers),
         "delegated": job.delegated,
         "object_id": job.object_id,
         "version": job.version,

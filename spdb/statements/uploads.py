@@ -9,6 +9,7 @@ from sqlalchemy import (
     Connection,
     bindparam,
     case,
+    delete,
     func,
     literal_column,
     null,
@@ -19,13 +20,14 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from sp.domain.errors import JobMoved, NoSuchJob, ObjectNotCreated, UploadInProgress
 from sp.domain.ids import JobId, ObjectId
-from sp.domain.jobs import Job, Move, PutOrder, StoredPayload
+from sp.domain.jobs import Job, Move, ObjectEntry, Precondition, PutOrder, StoredPayload
 from sp.domain.lifecycle import FINAL, UPLOADING, JobEvent, JobState, advance
 from spdb.models.columns import BIG
 from spdb.models.jobs import KEPT, jobs
 from spdb.models.objects import objects
-from spdb.statements import moves, names
-from spdb.statements.rows import job_of, job_values, join_checksums
+from spdb.models.resumables import resumables
+from spdb.statements import moves, names, tags
+from spdb.statements.rows import headers_text, job_of, job_values, join_checksums
 
 _INSERT: Final = {
     name: dialect.insert(jobs).on_conflict_do_nothing().returning(jobs.c.id)
@@ -48,6 +50,8 @@ def begin(connection: Connection, job_id: JobId, order: PutOrder, actor: str, le
         moves.Line(born, job.state, JobEvent.UPLOAD_STARTED, 0, "", "", actor),
     ]
     moves.add_history(connection, job_id, 2, now_ms, lines)
+    if order.tags:
+        tags.put(connection, job_id, order.tags)
     return job
 
 
@@ -85,17 +89,29 @@ def _check_alone(connection: Connection, order: PutOrder, object_id: ObjectId, n
     """An object that is on chain already takes one payload: no other job may be bringing it, or have brought it."""
     names.lock(connection, "object", object_id, order.version)
     rivals = connection.execute(
-        select(jobs.c.state, jobs.c.lease_until_ms, jobs.c.given_up).where(
+        select(jobs.c.id, jobs.c.state, jobs.c.lease_until_ms, jobs.c.given_up).where(
             jobs.c.object_id == object_id, jobs.c.version == order.version
         )
     )
-    for rival in rivals:
+    for rival in rivals.all():
         state = JobState(rival.state)
         if state in UPLOADING:
-            if rival.lease_until_ms > now_ms:
+            if rival.lease_until_ms > now_ms and not _superseded(connection, JobId(rival.id), now_ms):
                 raise UploadInProgress(order.bucket, order.object_name)
         elif state is JobState.SEAL_OBJECT_DONE or not (state in FINAL or rival.given_up):
             raise ObjectNotCreated(order.bucket, order.object_name, state.name)
+
+
+def _superseded(connection: Connection, job_id: JobId, now_ms: int) -> bool:
+    """Give up a resumable upload that waits for its next part: its object is put in another way. False when it is
+    none, or when a part of it is being received."""
+    gone = connection.execute(
+        delete(resumables).where(resumables.c.job_id == job_id, resumables.c.held_until_ms <= now_ms)
+    ).rowcount
+    if gone:
+        reason = "the object was put in another way"
+        fail(connection, job_id, reason, "uploader", now_ms, only_expired=False)
+    return gone > 0
 
 
 _UNTIL: Final = bindparam("b_until", type_=BIG)
@@ -146,6 +162,7 @@ _FINISH: Final = (
         payload_size=bindparam("b_payload_size"),
         root=bindparam("b_root"),
         segment_checksums=bindparam("b_segment_checksums"),
+        headers=bindparam("b_headers"),
         stored_at_ms=case((_NEXT_STORED_AT > _NOW, _NEXT_STORED_AT), else_=_NOW),
         lease_owner="",
         lease_until_ms=0,
@@ -157,10 +174,22 @@ _FINISH: Final = (
 )
 
 
-def finish(connection: Connection, job: Job, stored: StoredPayload, actor: str, now_ms: int) -> Job:
-    """The acknowledgement: the payload is the name's content from here on, and the row is in the queue. JobMoved."""
+def finish(
+    connection: Connection,
+    job: Job,
+    stored: StoredPayload,
+    actor: str,
+    now_ms: int,
+    precondition: Precondition | None = None,
+) -> Job:
+    """The acknowledgement: the payload is the name's content from here on, and the row is in the queue.
+
+    JobMoved; PreconditionFailed and ConditionalRequestConflict, with nothing changed.
+    """
     state = advance(job.state, JobEvent.PAYLOAD_STORED)
     names.lock(connection, "name", job.bucket, job.object_name)  # the order of puts of one name is decided here
+    if precondition is not None:
+        precondition.check(_current_etag(connection, job.bucket, job.object_name))
     row = connection.execute(_FINISH, _finish_values(job, stored, now_ms)).first()
     if row is None:
         raise JobMoved(job.id)
@@ -174,11 +203,26 @@ def finish(connection: Connection, job: Job, stored: StoredPayload, actor: str, 
         payload_size=stored.payload_size,
         root=stored.root,
         segment_checksums=stored.segment_checksums,
+        headers={**job.headers, **stored.headers},
         lease_owner="",
         lease_until_ms=0,
         next_attempt_at_ms=now_ms,
         updated_at_ms=now_ms,
     )
+
+
+_CURRENT: Final = (
+    select(jobs, objects.c.updated_at_ms.label("linked_at_ms"))
+    .join(objects, objects.c.job_id == jobs.c.id)
+    .where(objects.c.bucket == bindparam("b_bucket"), objects.c.object_name == bindparam("b_name"))
+    .with_for_update(of=objects)
+)
+
+
+def _current_etag(connection: Connection, bucket: str, object_name: str) -> str | None:
+    """Of what the name means; None for nothing. A deletion of it waits until this transaction has ended."""
+    row = connection.execute(_CURRENT, {"b_bucket": bucket, "b_name": object_name}).first()
+    return None if row is None else ObjectEntry(job_of(row), row.linked_at_ms).etag
 
 
 def _finish_values(job: Job, stored: StoredPayload, now_ms: int) -> dict[str, Any]:
@@ -191,6 +235,7 @@ def _finish_values(job: Job, stored: StoredPayload, now_ms: int) -> dict[str, An
         "b_payload_size": stored.payload_size,
         "b_root": stored.root,
         "b_segment_checksums": join_checksums(stored.segment_checksums),
+        "b_headers": headers_text({**job.headers, **stored.headers}),
         "b_now": now_ms,
     }
 

@@ -1,8 +1,9 @@
 """A whole network in one process: the dev chain and any number of SPs, talking through real gRPC and HTTP.
 
-Nothing is simulated: each SP has its own directory with keystore, SQLite database and disk store, its own listeners, and
-is started by the same `running(parts)` of each service that `sp run` uses. What a test may change: the configuration of
-one SP, its piece store (wrapped by FaultyStore), which of its services run and how, and the chain's faults.
+Nothing is simulated: each SP has its own directory with keystore, SQLite database and disk store, its own listeners,
+and is started by the same `running(parts)` of each service that `sp run` uses. What a test may change: the
+configuration of one SP, its piece store (wrapped by FaultyStore), which of its services run and how, and the chain's
+faults.
 """
 
 from __future__ import annotations
@@ -172,7 +173,8 @@ class Sp:
 
     async def keys(self) -> list[str]:
         """Every piece in its store, by name."""
-        return sorted([str(key) async for key in self.pieces.keys()])
+        held = self.pieces.keys()
+        return sorted([str(key) async for key in held])
 
     async def rows(self) -> dict[str, int]:
         """How many rows each table has, but for empty ones and LASTING ones."""

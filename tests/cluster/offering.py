@@ -44,14 +44,16 @@ async def created(network: Network, primary: Sp, bucket: str, name: str, body: b
     return [Column(ref, RedundancyIndex(i), [pieces[i] for pieces in segments]) for i in range(6)]
 
 
-async def approved(ref: ObjectRef, asker: Sp, approver: Sp, **changes: Any) -> SignedApproval:
+async def approved(ref: ObjectRef, asker: Sp, approver: Sp, /, **changes: Any) -> SignedApproval:
     """An approval truly given by `approver`, with these fields."""
     approval = Approval(ref, asker.operator, approver.operator, now_s() + 60, 1_000_000)
     approval = replace(approval, **changes)
     return SignedApproval(approval, await approver.signer.sign(approval))
 
 
-async def offer_of(sender: Sp, approval: SignedApproval, index: int, at_s: int | None = None) -> tuple[Offer, Signature]:
+async def offer_of(
+    sender: Sp, approval: SignedApproval, index: int, at_s: int | None = None
+) -> tuple[Offer, Signature]:
     """Signed by `sender` as its own."""
     offer = Offer(approval, RedundancyIndex(index), now_s() if at_s is None else at_s)
     return offer, await sender.signer.sign(offer)

@@ -19,7 +19,6 @@ from gateway.sign import sign_gnfd1, sign_sigv4
 from sp.crypto.private import PrivateKey
 from tests.cluster.network import REGION, Account, Sp
 
-
 Change = Callable[[str], str]
 
 
@@ -40,12 +39,14 @@ class S3:
     """Requests to one SP's gateway as one account (None: as nobody).
 
     key: signed by it, with GNFD1-ECDSA, instead of Signature V4
+    clock: unix seconds at which requests say they are signed
     """
 
     session: aiohttp.ClientSession
     sp: Sp
     account: Account | None
     key: PrivateKey | None = None
+    clock: Callable[[], float] = time.time
 
     def signed(
         self, method: str, path: str, query: str, headers: Mapping[str, str], body: bytes | None
@@ -53,7 +54,7 @@ class S3:
         """Headers with a signature over this request; `body` None: the payload is not signed."""
         host = f"127.0.0.1:{self.sp.ports['gateway']}"
         head = RequestHead(method, path, query, (("host", host), *headers.items()))
-        now_s = int(time.time())
+        now_s = int(self.clock())
         if self.key is not None:
             added = sign_gnfd1(head, self.key.sign, now_s + 3600)
         elif self.account is not None:
@@ -87,7 +88,12 @@ class S3:
         sent = changed["body"]
         stream = io.BytesIO(sent) if isinstance(sent, bytes) else sent  # aiohttp warns of large bytes
         async with self.session.request(
-            str(changed["method"]), URL(text, encoded=True), headers=all_headers, data=stream, allow_redirects=False
+            str(changed["method"]),
+            URL(text, encoded=True),
+            headers=all_headers,
+            skip_auto_headers=("content-type",),  # it would be part of what is signed
+            data=stream,
+            allow_redirects=False,
         ) as answer:
             return Answer(answer.status, dict(answer.headers), await answer.read())
 

@@ -1,4 +1,4 @@
-"""The primary's task node dies between any two steps: the next one goes on from the row, and chain and readers agree."""
+"""The primary's task node dies between any two steps: the next goes on from the row, and chain and readers agree."""
 
 from __future__ import annotations
 
@@ -66,9 +66,7 @@ async def assert_sealed_once(network: Network, s3: S3, name: str, body: bytes = 
     found = await network.chain.head_object(BUCKET, name)
     assert (found.status, found.id, found.version) == (ObjectStatus.SEALED, detail.job.object_id, detail.job.version)
     assert found.payload_size == len(body)
-    done = sorted(
-        (s.redundancy_index, s.provider) for s in detail.secondaries if s.state is SecondaryState.DONE
-    )
+    done = sorted((s.redundancy_index, s.provider) for s in detail.secondaries if s.state is SecondaryState.DONE)
     assert [provider for _, provider in done] == list(found.secondaries), story(detail)
     answer = await s3.get(BUCKET, name)
     assert (answer.body, answer.headers["x-sp-object-status"]) == (body, "SEALED")

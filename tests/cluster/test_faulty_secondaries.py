@@ -9,10 +9,8 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from sp.crypto.ec import best_kernel
 from sp.domain.errors import StoreFailed, StoreFull
 from sp.domain.ids import Address, SegmentIndex
-from sp.domain.integrity import ObjectHasher
 from sp.domain.jobs import SecondaryState
 from sp.domain.ledger import ChainObject
 from sp.domain.lifecycle import JobState as S
@@ -22,7 +20,8 @@ from tests.cluster import hostile
 from tests.cluster.conftest import BUCKET
 from tests.cluster.hostile import Lie, hostile_receiver
 from tests.cluster.network import KIB, Network, Sp, story
-from tests.cluster.s3 import S3
+from tests.cluster.s3 import S3, s3_session
+from tests.cluster.users import User, checksums_of
 from tests.vectors import payload
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -48,20 +47,13 @@ async def put(s3: S3, name: str, body: bytes = BODY) -> None:
     assert answer.status == 200, answer.body
 
 
-def expected_checksums(body: bytes) -> tuple[bytes, ...]:
-    hasher = ObjectHasher(4, 2, best_kernel())
-    for at in range(0, len(body), 64 * KIB):
-        hasher.add(body[at : at + 64 * KIB])
-    return hasher.checksums()
-
-
 async def sealed_without(network: Network, s3: S3, name: str, *victims: Sp, body: bytes = BODY) -> JobDetail:
     """The job of an object that six others keep, with the right checksums, and that reads back equal."""
     detail = await network.sealed(network.sps[0], BUCKET, name)
     found = await network.chain.head_object(BUCKET, name)
     assert len(set(found.secondaries)) == 6
     assert not {sp.operator for sp in (*victims, network.sps[0])} & set(found.secondaries), story(detail)
-    assert found.checksums == expected_checksums(body)
+    assert found.checksums == checksums_of(body)
     assert (await s3.get(BUCKET, name)).body == body
     await assert_rebuilds(network, s3, detail, found, name, body)
     return detail
@@ -114,6 +106,24 @@ async def test_a_secondary_that_cheats_is_replaced_and_named_with_its_reason(
     detail = await sealed_without(network, s3, how, victim)
     assert reason in reasons_of(detail, victim.operator)
     assert "takes its place" in reasons_of(detail, victim.operator)
+
+
+async def test_a_secondary_that_tampers_is_replaced_where_the_chain_knows_the_checksums_beforehand(
+    network: Network, s3: S3
+) -> None:
+    """It refuses what it has spoilt itself; the primary knows better than to blame the object."""
+    user = User.new(network.chain)
+    await user.create_bucket("users-own", network.sps[0].operator)
+    victim = network.next_holders(network.sps[0])[1]
+    await make_hostile(victim, hostile.tampers_with_a_piece)
+    await user.create_object("users-own", "tampered", BODY)
+    async with s3_session(network.sps[0], None, user.key) as client:
+        assert (await client.put("users-own", "tampered", BODY)).status == 200
+        detail = await network.sealed(network.sps[0], "users-own", "tampered")
+        assert (await client.get("users-own", "tampered")).body == BODY
+    assert "is not the one on chain" in reasons_of(detail, victim.operator)
+    found = await network.chain.head_object("users-own", "tampered")
+    assert victim.operator not in found.secondaries
 
 
 async def test_a_secondary_that_hangs_in_the_middle_of_a_piece_is_replaced(network: Network, s3: S3) -> None:

@@ -1,4 +1,4 @@
-"""Too few providers agree: the job waits and says who refused and why; given up, it frees the chain and keeps the bytes."""
+"""Too few providers agree: the job waits and says who refused and why. Given up, it leaves the chain, not the store."""
 
 from __future__ import annotations
 
@@ -140,9 +140,7 @@ async def test_given_up_for_want_of_approvals_the_object_leaves_the_chain_and_st
     await assert_sealed_and_equal(network, s3, "given up")
 
 
-async def test_given_up_in_replication_it_leaves_the_chain_and_a_retry_places_it_anew(
-    network: Network, s3: S3
-) -> None:
+async def test_given_up_in_replication_it_leaves_the_chain_and_a_retry_places_it_anew(network: Network, s3: S3) -> None:
     await network.sps[0].restart(TWO_ATTEMPTS)
     sick = network.sps[1:4]
     for sp in sick:

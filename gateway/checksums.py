@@ -1,0 +1,141 @@
+"""The checksums that a request can promise of its body, and how each is computed: pure.
+
+Source: https://docs.aws.amazon.com/AmazonS3/latest/userguide/checking-object-integrity-upload.html
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import zlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+from awscrt import checksums as crt  # type: ignore[import-untyped]  # has no annotations of its own
+
+from gateway.auth.scheme import BodyCheck
+from gateway.errors import InvalidDigest, NotSupported
+from gateway.request import RequestHead
+from sp.domain.errors import InvalidRequest
+
+Bytes = bytes | bytearray | memoryview
+
+
+class Hasher(Protocol):
+    def update(self, chunk: Bytes, /) -> None: ...
+
+    def digest(self) -> bytes: ...
+
+
+class Crc:
+    """A running CRC with hashlib's interface; big-endian, as the x-amz-checksum-crc* headers are."""
+
+    def __init__(self, advance: Callable[[Bytes, int], int], size: int) -> None:
+        self._advance = advance
+        self._size = size
+        self._crc = 0
+
+    def update(self, chunk: Bytes, /) -> None:
+        self._crc = self._advance(chunk, self._crc)
+
+    def digest(self) -> bytes:
+        return self._crc.to_bytes(self._size, "big")
+
+
+@dataclass(frozen=True, slots=True)
+class Algorithm:
+    """name: as it ends x-amz-checksum-*; size: bytes of a digest"""
+
+    name: str
+    size: int
+    new: Callable[[], Hasher]
+
+
+_ALGORITHMS: Final = (
+    Algorithm("crc32", 4, lambda: Crc(lambda chunk, crc: zlib.crc32(chunk, crc), 4)),  # twice as fast as awscrt's
+    Algorithm("crc32c", 4, lambda: Crc(crt.crc32c, 4)),
+    Algorithm("crc64nvme", 8, lambda: Crc(crt.crc64nvme, 8)),
+    Algorithm("sha1", 20, lambda: hashlib.sha1(usedforsecurity=False)),
+    Algorithm("sha256", 32, hashlib.sha256),
+)
+CHECKSUM_PREFIX: Final = "x-amz-checksum-"
+CHECKSUM_TYPE: Final = "x-amz-checksum-type"
+FULL_OBJECT: Final = "FULL_OBJECT"
+CONTENT_MD5: Final = "content-md5"
+CONTENT_SHA256: Final = "x-amz-content-sha256"
+SDK_ALGORITHM: Final = "x-amz-sdk-checksum-algorithm"
+
+CHECKSUM_HEADERS: Final[dict[str, Algorithm]] = {f"{CHECKSUM_PREFIX}{a.name}": a for a in _ALGORITHMS}
+"""x-amz-checksum-*: kept with the object."""
+
+DIGEST_HEADERS: Final[dict[str, Algorithm]] = {
+    **CHECKSUM_HEADERS,
+    CONTENT_MD5: Algorithm("md5", 16, lambda: hashlib.md5(usedforsecurity=False)),
+    CONTENT_SHA256: CHECKSUM_HEADERS["x-amz-checksum-sha256"],
+}
+"""Every header that can promise something of a body, by its lower-case name."""
+
+_NO_DIGESTS: Final = frozenset({"x-amz-checksum-mode", "x-amz-checksum-algorithm", CHECKSUM_TYPE})
+
+
+@dataclass(frozen=True, slots=True)
+class DeclaredDigest:
+    """A digest that the request says its body has. header: where it says so"""
+
+    header: str
+    digest: bytes
+
+
+def declared_digests(head: RequestHead, check: BodyCheck, trailers: tuple[str, ...] = ()) -> tuple[DeclaredDigest, ...]:
+    """All digests in the head. trailers: names of the checksums announced for the end of the body.
+
+    InvalidDigest or InvalidRequest for a malformed one, NotSupported for one we cannot check.
+    """
+    declared = [] if check.sha256 is None else [DeclaredDigest(CONTENT_SHA256, check.sha256)]
+    if head.values(CONTENT_MD5):
+        declared.append(DeclaredDigest(CONTENT_MD5, decoded_digest(CONTENT_MD5, head.header(CONTENT_MD5))))
+    checksums = [name for name in head.header_names() if name.startswith(CHECKSUM_PREFIX) and name not in _NO_DIGESTS]
+    for name in checksums:
+        if name not in CHECKSUM_HEADERS:
+            raise NotSupported(f"{name[:64]}; send one of {', '.join(a.name for a in _ALGORITHMS)}")
+        declared.append(DeclaredDigest(name, decoded_digest(name, head.header(name))))
+    _check_one_checksum(head, [*checksums, *trailers])
+    return tuple(declared)
+
+
+def decoded_digest(header: str, value: str) -> bytes:
+    """The bytes of a base64 digest. As in S3, InvalidDigest for Content-MD5 and InvalidRequest for a checksum."""
+    try:
+        digest = base64.b64decode(value, validate=True)
+    except (binascii.Error, ValueError):
+        digest = b""
+    if len(digest) == DIGEST_HEADERS[header].size:
+        return digest
+    if header == CONTENT_MD5:
+        raise InvalidDigest(header)
+    raise InvalidRequest(f"the value of {header} is no digest of its kind in base64")
+
+
+def checksum_headers(headers: Mapping[str, str]) -> dict[str, str]:
+    """Of the headers kept with an object, what an answer says of its checksum; {} when it has none."""
+    found = {name: value for name, value in headers.items() if name in CHECKSUM_HEADERS}
+    return {**found, CHECKSUM_TYPE: headers.get(CHECKSUM_TYPE, FULL_OBJECT)} if found else {}
+
+
+def encoded_digest(digest: bytes) -> str:
+    return base64.b64encode(digest).decode()
+
+
+def _check_one_checksum(head: RequestHead, names: list[str]) -> None:
+    """S3 takes one checksum beside Content-MD5, and x-amz-sdk-checksum-algorithm has to name it."""
+    if len(names) > 1:
+        raise InvalidRequest("there may be a single x-amz-checksum- header or trailer, not several")
+    algorithm = head.header(SDK_ALGORITHM).lower()
+    if not algorithm:
+        return
+    if f"{CHECKSUM_PREFIX}{algorithm}" not in CHECKSUM_HEADERS:
+        raise InvalidRequest(f"the value of {SDK_ALGORITHM} is no algorithm")
+    if names != [f"{CHECKSUM_PREFIX}{algorithm}"]:
+        raise InvalidRequest(f"{SDK_ALGORITHM} names {algorithm}, but there is no such x-amz-checksum- header or trailer")

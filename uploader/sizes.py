@@ -1,0 +1,20 @@
+"""What a put may bring, by its declaration and by the chain's rules: pure."""
+
+from __future__ import annotations
+
+from sp.domain.errors import ObjectTooLarge, PayloadSizeMismatch
+from sp.domain.jobs import PutOrder
+
+
+def check_size(order: PutOrder, size: int) -> None:
+    """What has come so far must fit what was declared and what the chain allows."""
+    if order.payload_size is not None and size > order.payload_size:
+        raise PayloadSizeMismatch(order.payload_size, size)
+    if size > order.params.max_payload_size:
+        raise ObjectTooLarge(size, order.params.max_payload_size)
+
+
+def check_complete(order: PutOrder, size: int) -> None:
+    """The body has ended: it must be all of what was declared."""
+    if order.payload_size is not None and size != order.payload_size:
+        raise PayloadSizeMismatch(order.payload_size, size)
