@@ -11,7 +11,7 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
-from cli import accounts, chain, config, init, jobs, keys, objects, peers, run, status, transfer
+from cli import accounts, chain, config, init, jobs, keys, objects, peers, run, scrub, status, transfer
 from cli.output import note
 from cli.testnet import commands as testnet
 from sp.domain.errors import SpError
@@ -45,6 +45,10 @@ app.add_typer(testnet.app, name="testnet", help="A whole network on this machine
 app.add_typer(objects.app, name="objects", help="Stored objects: where their pieces are, and what proves them.")
 app.add_typer(jobs.app, name="jobs", help="Puts, from the first byte to the seal.")
 app.command("peers")(peers.peers)
+app.command("audit")(scrub.audit)
+app.command("repair")(scrub.repair)
+app.command("challenge")(scrub.challenge)
+app.add_typer(scrub.recover, name="recover", help="Bring back what a primary has lost with a disk.")
 app.add_typer(chain.app, name="chain", help="What the chain says.")
 app.add_typer(accounts.app, name="accounts", help="Chain accounts whose keys an SP keeps for S3 users.")
 app.add_typer(keys.app, name="keys", help="The five keys of an SP (public addresses only).")

@@ -31,7 +31,7 @@ from sp.runtime.addresses import socket_path
 from sp.runtime.config_values import toml_literal
 from sp.runtime.tls import make_certificates
 
-ENDPOINTS: Final = ("gateway", "uploader", "downloader", "tasknode", "signer", "p2p")
+ENDPOINTS: Final = ("gateway", "uploader", "downloader", "tasknode", "signer", "p2p", "receiver")
 """Services with an internal gRPC endpoint."""
 
 _HEADING: Final = "# Every key and its default: `sp config dump`. Relative paths start from this file's folder.\n"

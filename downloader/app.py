@@ -6,22 +6,33 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from chain.open import open_chain
+from downloader.auditing import ObjectAuditor
+from downloader.checking import SegmentChecker
 from downloader.config import DownloaderConfig
+from downloader.inspecting import Inspector
 from downloader.reading import SegmentReader
 from downloader.rebuild import Rebuilder
 from downloader.rpc import served
+from downloader.scrub import CHORE, SegmentScrubber
 from downloader.service import DownloaderService
 from piecestore.open import shared_piece_store
-from receiver.client import open_receivers
+from receiver import client as receiver
+from receiver.client import Gatherer, open_receivers
 from signer import client as signer
 from sp.crypto.ec import best_kernel
-from sp.runtime.ids import JobIds
+from sp.runtime.ids import JobIds, actor_name
 from sp.runtime.limits import ByteBudget, Slots
+from sp.runtime.pace import Pace
 from sp.runtime.parts import Parts
 from sp.runtime.rpc import serving
+from spdb.cursors import Cursors
 from spdb.jobs import Jobs
 from spdb.objects import Objects
 from spdb.open import shared_database
+from spdb.passes import Passes
+
+MAX_ORDERS = 2
+"""Checks that operators wait for, at once."""
 
 
 @asynccontextmanager
@@ -31,30 +42,43 @@ async def running(parts: Parts) -> AsyncIterator[DownloaderService]:
     database = await shared_database(parts)
     pieces = await shared_piece_store(parts)
     jobs = Jobs(database, parts.clock, JobIds(parts.clock, parts.random).next)
-    rebuilder = Rebuilder(
-        pieces=pieces,
-        jobs=jobs,
-        chain=await open_chain(parts),
-        signer=await signer.connect(parts),
-        receivers=await open_receivers(parts),
-        pool=parts.pool,
-        kernel=best_kernel(),
-        clock=parts.clock,
-        budget=ByteBudget(config.rebuild_memory_bytes),
-        piece_timeout_s=config.piece_timeout_s,
-    )
-    downloader = DownloaderService(
-        Objects(database, parts.clock),
-        jobs,
-        SegmentReader(pieces, parts.pool),
-        rebuilder,
-        Slots("downloads", config.max_downloads),
-    )
+    chain, signatures = await open_chain(parts), await signer.connect(parts)
+    gatherer = Gatherer(signatures, await open_receivers(parts), parts.pool, parts.clock, config.piece_timeout_s)
+    budget = ByteBudget(config.rebuild_memory_bytes)
+    rebuilder = Rebuilder(pieces, jobs, chain, gatherer, best_kernel(), budget)
+    reader, objects, cursors = SegmentReader(pieces, parts.pool), Objects(database, parts.clock), Cursors(database)
+    checker = SegmentChecker(reader, rebuilder, signatures)
+    auditor = ObjectAuditor(pieces, checker, rebuilder, gatherer, parts.pool, parts.clock)
+    orders = Slots("checks on order", MAX_ORDERS)
+    inspector = Inspector(jobs, objects, checker, auditor, cursors, parts.clock, orders, config.checks_at_once)
+    downloads = Slots("downloads", config.max_downloads)
+    own_receiver = await receiver.connect(parts)
+    downloader = DownloaderService(objects, jobs, reader, rebuilder, downloads, chain, own_receiver, inspector)
     endpoint, tls = parts.common.endpoint.downloader, parts.common.tls
-    async with serving(endpoint, [served(downloader)], tls=tls) as address:
+    async with serving(endpoint, [served(downloader)], tls=tls) as address, scrubbing(parts, config, checker, cursors):
         parts.listens("downloader", address)
         parts.publish("downloader", downloader)
         try:
             yield downloader
         finally:
             await rebuilder.close()
+
+
+@asynccontextmanager
+async def scrubbing(
+    parts: Parts, config: DownloaderConfig, checker: SegmentChecker, cursors: Cursors
+) -> AsyncIterator[None]:
+    """The scrubber, where the configuration wants one."""
+    if not config.scrub_bytes_per_s:
+        yield
+        return
+    passes = Passes(cursors, parts.clock, CHORE, int(config.scrub_pause_s * 1000))
+    pace = Pace(config.scrub_bytes_per_s, parts.clock, parts.pool.busy)
+    jobs, actor = checker.rebuilder.jobs, actor_name("scrubber", parts.random)
+    scrubber = SegmentScrubber(jobs, checker, passes, pace, parts.clock, actor)
+    await scrubber.tell_last_pass()
+    try:
+        async with parts.chores(scrubber.chore()):
+            yield
+    finally:
+        await passes.release()

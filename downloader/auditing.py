@@ -15,8 +15,8 @@ from downloader.checking import SegmentChecker
 from downloader.rebuild import Rebuilder
 from piecestore.store import PieceStore
 from receiver.client import Gatherer, Holders, Pieces, Wanted, column_sets
-from sp.domain.errors import SpError
 from sp.domain.erasure import encode_segment
+from sp.domain.errors import SpError
 from sp.domain.findings import DAMAGED, Finding, Health, health_of
 from sp.domain.ids import RedundancyIndex, SegmentIndex
 from sp.domain.jobs import Job
@@ -116,13 +116,17 @@ class ObjectAuditor:
         """Ask those whose piece was damaged again, until they have it or half a minute is over."""
         latest = {finding.redundancy_index: finding for finding in before}
         for look in range(LOOKS_MAX):
-            damaged = {c: holders[c] for c, finding in latest.items() if finding.health in DAMAGED and not finding.repaired}
+            damaged = {
+                c: holders[c] for c, finding in latest.items() if finding.health in DAMAGED and not finding.repaired
+            }
             if not damaged:
                 break
             await self.clock.sleep(RETRY_S * 2**look)
             for finding in await self._columns(job, index, damaged, own):
                 first = next(f for f in before if f.redundancy_index == finding.redundancy_index)
                 latest[finding.redundancy_index] = (
-                    replace(first, repaired=True) if finding.health is Health.OK else replace(first, reason=finding.reason)
+                    replace(first, repaired=True)
+                    if finding.health is Health.OK
+                    else replace(first, reason=finding.reason)
                 )
         return [latest[column] for column in sorted(latest)]

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Iterator, Sequence
+from dataclasses import dataclass, replace
 
 from downloader.auditing import ObjectAuditor
 from downloader.checking import SegmentChecker
 from sp.domain.errors import NoSuchObject
-from sp.domain.findings import Finding, ScrubOrder, Tally
-from sp.domain.ids import RedundancyIndex, SegmentIndex
+from sp.domain.findings import Finding, Health, ScrubOrder, Tally
+from sp.domain.ids import PRIMARY, SegmentIndex
 from sp.domain.jobs import Job
 from sp.domain.segments import piece_size, segment_size
 from sp.runtime.clock import Clock
@@ -21,6 +21,8 @@ from spdb.jobs import Jobs
 from spdb.objects import Objects
 
 JOBS_PER_PAGE = 32
+
+Part = tuple[Job, SegmentIndex]
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,8 +55,8 @@ class Inspector:
                 tally = tally.plus(finding, _bytes_of(job, finding))
                 yield finding
         else:
-            for batch in _batches(job, self.at_once):
-                for finding in await self._checked(batch, repair=order.repair):
+            for batch in _batches([job], self.at_once):
+                for job, finding in await self._checked(batch, repair=order.repair):
                     tally = tally.plus(finding, _bytes_of(job, finding))
                     yield finding
         yield tally
@@ -64,26 +66,26 @@ class Inspector:
         resumed, and its end still tells the truth about all of it."""
         saved = Saved(self.cursors, f"repair {order.bucket}")
         at, left = await saved.load() if order.resume else (0, 0)
-        tally: Tally = Tally(damaged=left)
+        tally = Tally(damaged=left)
         after: int | None = at
         while after is not None:
             page, after = await self.jobs.walk(after, JOBS_PER_PAGE, order.bucket)
-            for job in page:
-                tally = tally.with_object()
-                for batch in _batches(job, self.at_once):
-                    for finding in await self._checked(batch, repair=order.repair):
-                        tally = tally.plus(finding, _bytes_of(job, finding))
-                        if finding.reason:
-                            yield finding
+            tally = replace(tally, objects=tally.objects + len(page))
+            for batch in _batches(page, self.at_once):
+                for job, finding in await self._checked(batch, repair=order.repair):
+                    tally = tally.plus(finding, _bytes_of(job, finding))
+                    if finding.health is not Health.OK:
+                        yield finding
             if order.repair:
                 await saved.save(after or 0, tally.unrepaired if after else 0)
             yield tally
 
-    async def _checked(self, batch: Sequence[tuple[Job, SegmentIndex]], *, repair: bool) -> list[Finding]:
+    async def _checked(self, batch: Sequence[Part], *, repair: bool) -> list[tuple[Job, Finding]]:
         pace = unpaced(self.clock)
         async with asyncio.TaskGroup() as group:
             checks = [group.create_task(self.checker.check(job, i, repair=repair, pace=pace)) for job, i in batch]
-        return [finding for check in checks if (finding := check.result()) is not None]
+        results = [(job, check.result()) for (job, _), check in zip(batch, checks, strict=True)]
+        return [(job, finding) for job, finding in results if finding is not None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,12 +102,12 @@ class Saved:
         await self.cursors.set_all({f"{self.name} at": at, f"{self.name} left": left})
 
 
-def _batches(job: Job, size: int) -> list[list[tuple[Job, SegmentIndex]]]:
-    segments = [(job, SegmentIndex(index)) for index in range(job.segments)]
-    return [segments[start : start + size] for start in range(0, len(segments), size)]
+def _batches(page: Sequence[Job], size: int) -> Iterator[Sequence[Part]]:
+    parts = [(job, SegmentIndex(index)) for job in page for index in range(job.segments)]
+    return (parts[start : start + size] for start in range(0, len(parts), size))
 
 
 def _bytes_of(job: Job, finding: Finding) -> int:
     assert job.payload_size is not None
     whole = segment_size(job.payload_size, job.params.max_segment_size, finding.segment)
-    return whole if finding.redundancy_index < RedundancyIndex(0) else piece_size(whole, job.params.data_chunks)
+    return whole if finding.redundancy_index == PRIMARY else piece_size(whole, job.params.data_chunks)

@@ -28,8 +28,8 @@ TICK_S: Final = 5.0
 
 @dataclass(frozen=True, slots=True)
 class SegmentScrubber:
-    """Goes through the jobs in the order of their ids, from where it was, also after a restart. A page of rows is all it
-    holds; one segment is read at a time."""
+    """Goes through the jobs in the order of their ids, from where it was, also after a restart. A page of rows and one
+    block of a segment are all it holds."""
 
     jobs: Jobs
     checker: SegmentChecker
@@ -54,7 +54,7 @@ class SegmentScrubber:
                 return True
             stopped = await self._scrub(job, place.part if job.id == place.at else 0, until_s)
             if stopped is not None:
-                await self.passes.reached(Place(job.id, stopped))
+                await self.passes.reached(Place(job.id, part=stopped))
                 return True
         if after is not None:
             await self.passes.reached(Place(after))

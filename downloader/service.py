@@ -9,12 +9,24 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
+from chain.client import Chain
+from downloader.inspecting import Inspector
 from downloader.reading import SegmentReader
 from downloader.rebuild import Rebuilder
-from sp.domain.errors import InvalidRange, NoSuchJob, NoSuchObject, PieceCorrupt, PieceNotFound, ShortPiece
-from sp.domain.ids import JobId, SegmentIndex
+from receiver.client import OwnReceiver
+from sp.domain.challenges import Challenge
+from sp.domain.errors import (
+    InvalidRange,
+    InvalidRequest,
+    NoSuchJob,
+    NoSuchObject,
+    PieceCorrupt,
+    PieceNotFound,
+    ShortPiece,
+)
+from sp.domain.findings import Finding, ScrubOrder, Tally
+from sp.domain.ids import PRIMARY, JobId, ObjectId, RedundancyIndex, SegmentIndex
 from sp.domain.jobs import Job, Listing, ObjectEntry
-from sp.domain.lifecycle import JobState
 from sp.domain.pieces import SegmentKey
 from sp.domain.segments import segment_size
 from sp.runtime.limits import Slots
@@ -32,6 +44,9 @@ class DownloaderService:
     reader: SegmentReader
     rebuilder: Rebuilder
     slots: Slots
+    chain: Chain
+    receiver: OwnReceiver
+    inspector: Inspector
 
     async def head(self, bucket: str, object_name: str) -> ObjectEntry:
         entry = await self.objects.head(bucket, object_name)
@@ -63,6 +78,41 @@ class DownloaderService:
                 async for block in self._segment(job, SegmentIndex(index), max(0, start - offset), stop - offset):
                     yield block
 
+    async def segment(
+        self, object_id: ObjectId, version: int, index: SegmentIndex
+    ) -> AsyncIterator[bytes | memoryview]:
+        """One whole segment of one content, as `get`. PieceNotFound when this provider is not the primary of it."""
+        entry, size = await self._content(object_id, version, index)
+        start = index * entry.job.params.max_segment_size
+        async for block in self.get(entry, start, start + size):
+            yield block
+
+    async def challenge(self, object_id: ObjectId, index: RedundancyIndex, segment: SegmentIndex) -> Challenge:
+        """Proof that this provider has one piece (PRIMARY: segment) of an object as the chain knows it. NoSuchObjectId,
+        PieceNotFound, TooFewPieces when it was lost and cannot be rebuilt."""
+        if index < PRIMARY:
+            raise InvalidRequest(f"there is no redundancy index {index}")
+        if index != PRIMARY:
+            return await self.receiver.challenge(object_id, index, segment)
+        version = (await self.chain.head_object_by_id(object_id)).version
+        entry, _ = await self._content(object_id, version, segment)
+        job = entry.job
+        assert job.root is not None
+        piece = b"".join([bytes(block) async for block in self.segment(object_id, version, segment)])
+        return Challenge(object_id, version, PRIMARY, segment, piece, job.segment_checksums, job.root)
+
+    def scrub(self, order: ScrubOrder) -> AsyncIterator[Finding | Tally]:
+        """`Inspector.run`."""
+        return self.inspector.run(order)
+
+    async def _content(self, object_id: ObjectId, version: int, index: SegmentIndex) -> tuple[ObjectEntry, int]:
+        """The put that brought this content, and the size of its segment. PieceNotFound."""
+        entry = await self.objects.by_object_id(object_id, version)
+        if entry is None or not 0 <= index < entry.job.segments:
+            raise PieceNotFound(f"segment {index} of object {object_id} version {version}")
+        assert entry.job.payload_size is not None
+        return entry, segment_size(entry.job.payload_size, entry.job.params.max_segment_size, index)
+
     async def _segment(self, job: Job, index: SegmentIndex, start: int, stop: int) -> AsyncIterator[memoryview]:
         """One segment's share of the range. What is lost or damaged is rebuilt once, even in the middle of it."""
         assert job.payload_size is not None
@@ -78,16 +128,7 @@ class DownloaderService:
             return
         except (PieceNotFound, ShortPiece, PieceCorrupt) as error:
             log.warning("segment unreadable", job_id=job.id, segment=index, error=str(error))
-            await self._check_alive(job)
+            await self.rebuilder.check_kept(job)  # to a reader slower than an overwrite it is no fault
             await self.rebuilder.restore(job, index)
         async for block in self.reader.read(key, size, checksum, sent, stop):
             yield block
-
-    async def _check_alive(self, job: Job) -> None:
-        """A reader that was slower than an overwrite or a deletion finds its segments collected: not a fault."""
-        try:
-            now = await self.jobs.get(job.id)
-        except NoSuchJob:
-            raise NoSuchObject(job.bucket, job.object_name) from None
-        if now.collect or now.state is JobState.OBJECT_DISCONTINUED:
-            raise NoSuchObject(job.bucket, job.object_name)

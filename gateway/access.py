@@ -39,6 +39,12 @@ class Access:
             raise SpNotInService(me.status.name if me else "not registered")
         return found
 
+    async def check_owner(self, bucket: str, expected: str) -> None:
+        """AccessDenied when the bucket's owner is another account (x-amz-expected-bucket-owner). NoSuchBucket."""
+        owner = (await self.view.head_bucket(bucket)).owner
+        if owner.lower() != expected.strip().lower():
+            raise AccessDenied(expected[:64], "OWN", bucket)
+
     async def require(self, identity: Identity, bucket: str, action: Action) -> None:
         """The bucket-level permission, or AccessDenied."""
         if not await self.view.allowed(identity.account, bucket, None, action):

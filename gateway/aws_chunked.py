@@ -106,8 +106,7 @@ def _announced(head: RequestHead, name: str) -> tuple[str, ...]:
 class Decoder:
     """Takes a framed body in any cut, gives its payload.
 
-    trailers: names and values, complete once `end` has returned. SHA-256 of all payload is computed here if the chunks
-    are signed (`hashes`): give large pieces from a thread then.
+    trailers: names and values, complete once `end` has returned. If the chunks are signed, all payload is hashed here.
     """
 
     def __init__(self, framing: Framing) -> None:
@@ -122,10 +121,6 @@ class Decoder:
         self._sha256 = hashlib.sha256()
         self._trailer_signature = ""
         self._blank_lines = 0
-
-    @property
-    def hashes(self) -> bool:
-        return self._chain is not None
 
     def feed(self, chunk: bytes) -> list[Piece]:
         """The payload in the next bytes of the body, large pieces of it as views of `chunk`.

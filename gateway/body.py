@@ -37,6 +37,10 @@ INLINE_BYTES: Final = 1 << 16
 """A chunk shorter than this is hashed where we are: a hop to the pool costs more."""
 
 
+DECODED_INLINE_BYTES: Final = 1 << 13
+"""The same for the decoder of a framed body: whoever frames every byte by itself makes it work hard for little."""
+
+
 @dataclass(frozen=True, slots=True)
 class BodyPlan:
     """What a request says of its body, beforehand.
@@ -147,7 +151,7 @@ class CheckedBody:
                 yield chunk
             return
         async for chunk in self._body:
-            if self._decoder.hashes and len(chunk) >= INLINE_BYTES:
+            if len(chunk) >= DECODED_INLINE_BYTES:
                 pieces = await self._pool.run(self._decoder.feed, chunk)
             else:
                 pieces = self._decoder.feed(chunk)

@@ -40,7 +40,7 @@ class Buckets:
             pass  # so it is to be made
         message = MsgCreateBucket(account, bucket, visibility, self.access.operator)
         try:
-            await self._execute(message)
+            await self.execute(message)
         except TxRefused as refused:
             if (refused.codespace, refused.code) != (_STORAGE, _BUCKET_EXISTS):
                 raise
@@ -95,7 +95,7 @@ class Buckets:
         last_height = (await chain.latest_block()).height + self.wait_blocks
         while True:
             try:
-                await self._execute(MsgDeleteBucket(account, bucket))
+                await self.execute(MsgDeleteBucket(account, bucket))
             except TxRefused as refused:
                 if (refused.codespace, refused.code) != (_STORAGE, _BUCKET_NOT_EMPTY):
                     raise
@@ -106,7 +106,7 @@ class Buckets:
             else:
                 return
 
-    async def _execute(self, message: TxMessage) -> None:
+    async def execute(self, message: TxMessage) -> None:
         """Submit and wait for the block. TxRefused also when the block says so."""
         chain = self.access.view.chain
         until_height = (await chain.latest_block()).height + self.wait_blocks

@@ -138,4 +138,6 @@ def _check_one_checksum(head: RequestHead, names: list[str]) -> None:
     if f"{CHECKSUM_PREFIX}{algorithm}" not in CHECKSUM_HEADERS:
         raise InvalidRequest(f"the value of {SDK_ALGORITHM} is no algorithm")
     if names != [f"{CHECKSUM_PREFIX}{algorithm}"]:
-        raise InvalidRequest(f"{SDK_ALGORITHM} names {algorithm}, but there is no such x-amz-checksum- header or trailer")
+        raise InvalidRequest(
+            f"{SDK_ALGORITHM} names {algorithm}, but there is no such x-amz-checksum- header or trailer"
+        )

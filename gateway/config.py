@@ -15,7 +15,7 @@ class GatewayConfig:
     domain_name:         buckets are also `{bucket}.{domain_name}`; "" serves path style only
     region:              the region that an S3 credential must name
     max_requests:        requests at work at once; one more is answered 503 SlowDown
-    max_header_bytes:    of the request line, and of each header
+    max_header_bytes:    of the request line, and of all headers together
     idle_timeout_s:      a connection may take so long to send a whole head, the first one and between requests
     body_progress_s, body_progress_bytes: a body must bring that many bytes in that time, or end
     write_timeout_s:     a reader that takes nothing for so long is cut off
@@ -24,6 +24,7 @@ class GatewayConfig:
     clock_skew_s:        how far a SigV4 signing time may lie from ours
     signing_keys_cached: derived SigV4 keys remembered
     wait_blocks:         blocks that a bucket's transaction may take
+    blank_interval_s:    an answer that takes longer (a copy) begins, and sends a blank so often
     """
 
     http_address: str = "127.0.0.1:9033"
@@ -41,12 +42,13 @@ class GatewayConfig:
     clock_skew_s: int = 900
     signing_keys_cached: int = 4096
     wait_blocks: int = 10
+    blank_interval_s: float = 5.0
 
     def __post_init__(self) -> None:
         for name in ("max_requests", "max_header_bytes", "read_buffer_bytes", "signing_keys_cached", "wait_blocks"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"gateway.{name}", "must be at least 1")
-        for name in ("idle_timeout_s", "body_progress_s", "write_timeout_s"):
+        for name in ("idle_timeout_s", "body_progress_s", "write_timeout_s", "blank_interval_s"):
             if getattr(self, name) <= 0:
                 raise ConfigError(f"gateway.{name}", "must be above 0")
         host, colon, port = self.http_address.rpartition(":")

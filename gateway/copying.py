@@ -2,25 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 from typing import Final
 from urllib.parse import unquote_to_bytes
 
-from gateway import tags
 from gateway.auth.scheme import Identity
+from gateway.body import BodyPlan
+from gateway.checksums import CHECKSUM_HEADERS, CHECKSUM_PREFIX, CHECKSUM_TYPE
 from gateway.conditions import check_conditions
 from gateway.errors import InvalidArgument, NoSuchVersion, NotModified, NotSupported
-from gateway.puts import CHECKSUM_PREFIX, Put
+from gateway.puts import COPY_SOURCE, Put
 from gateway.request import RequestHead, object_name_of
 from gateway.s3_xml import document, element, quoted, timestamp
 from gateway.service import Gateway, PutResult
 from gateway.streams import closed_after
 from sp.domain.errors import AccessDenied, InvalidRequest, NotForThisSp, PreconditionFailed
-from sp.domain.jobs import ObjectEntry
+from sp.domain.jobs import ETAG_HEADER, ObjectEntry
 
-COPY_SOURCE: Final = "x-amz-copy-source"
 _CONDITIONS: Final = f"{COPY_SOURCE}-if-"
 _VERSION: Final = "?versionId="
 
@@ -102,13 +102,19 @@ def completed(copy: Copy, entry: ObjectEntry) -> Put:
     that of its parts."""
     assert entry.job.payload_size is not None
     source = entry.job.headers
-    checksums = {name: value for name, value in source.items() if name.startswith(CHECKSUM_PREFIX)}
-    if any("-" in value for value in checksums.values()) or checksums.get("x-amz-checksum-type") == "COMPOSITE":
-        checksums = {}
+    checksums = {name: source[name] for name in CHECKSUM_HEADERS if "-" not in source.get(name, "-")}
     kept = copy.put.headers if copy.replaces_headers else source
-    headers = {name: value for name, value in kept.items() if not name.startswith(CHECKSUM_PREFIX)} | checksums
+    left_out = {*CHECKSUM_HEADERS, CHECKSUM_TYPE, ETAG_HEADER}
+    headers = {name: value for name, value in kept.items() if name not in left_out} | checksums
     given_tags = copy.put.tags if copy.replaces_tags else entry.tags
-    return replace(copy.put, size=entry.job.payload_size, headers=headers, tags=given_tags)
+    return replace(copy.put, body=BodyPlan(entry.job.payload_size), headers=headers, tags=given_tags)
+
+
+def _replaces(head: RequestHead, directive: str) -> bool:
+    value = head.header(directive, "COPY")
+    if value not in ("COPY", "REPLACE"):
+        raise InvalidArgument(directive, "it can be COPY or REPLACE")
+    return value == "REPLACE"
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +126,8 @@ class Copies:
         AccessDenied, PreconditionFailed; NotSupported for a bucket of another provider."""
         if identity.account is None:
             raise AccessDenied(identity.scheme, "COPY_OBJECT", f"{source.bucket}/{source.object_name}")
+        if expected := head.header("x-amz-source-expected-bucket-owner"):
+            await self.gateway.access.check_owner(source.bucket, expected)
         try:
             entry = await self.gateway.head_object(identity, source.bucket, source.object_name)
         except NotForThisSp as elsewhere:
@@ -145,20 +153,19 @@ class Copies:
 
 def copy_result(stored: PutResult) -> bytes:
     """A CopyObjectResult."""
-    checksums = (
-        element(_checksum_element(name), value)
-        for name, value in stored.headers.items()
-        if name.startswith(CHECKSUM_PREFIX)
-    )
     return document(
         "CopyObjectResult",
         element("LastModified", timestamp(stored.stored_at_ms)),
         element("ETag", quoted(stored.etag)),
-        *checksums,
+        *checksum_elements(stored.headers),
     )
 
 
-def _checksum_element(header: str) -> str:
-    """x-amz-checksum-crc64nvme is ChecksumCRC64NVME; x-amz-checksum-type is ChecksumType."""
-    name = header.removeprefix(CHECKSUM_PREFIX)
-    return "ChecksumType" if name == "type" else f"Checksum{name.upper()}"
+def checksum_elements(headers: Mapping[str, str]) -> list[str]:
+    """x-amz-checksum-crc64nvme is ChecksumCRC64NVME; of which type it is, is said where there is one."""
+    found = [
+        element(f"Checksum{name.removeprefix(CHECKSUM_PREFIX).upper()}", headers[name])
+        for name in CHECKSUM_HEADERS
+        if name in headers
+    ]
+    return [*found, element("ChecksumType", headers.get(CHECKSUM_TYPE, "FULL_OBJECT"))] if found else []

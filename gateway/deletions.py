@@ -45,7 +45,7 @@ class Outcome:
     error: SpError | None
 
 
-def requested(body: bytes) -> tuple[list[Wanted], bool]:
+def requested_deletions(body: bytes) -> tuple[list[Wanted], bool]:
     """The objects of a Delete document, and whether only failures are to be told. MalformedXml, NotSupported."""
     root = xml_in.parsed(body, "Delete")
     wanted = [_wanted(each) for each in xml_in.children(root, "Object")]
@@ -56,9 +56,11 @@ def requested(body: bytes) -> tuple[list[Wanted], bool]:
 
 def _wanted(of: xml_in.Element) -> Wanted:
     for condition in ("LastModifiedTime", "Size"):
-        if any(xml_in.children(of, condition)):
+        if next(xml_in.children(of, condition), None) is not None:
             raise NotSupported(f"the condition {condition} in DeleteObjects")
-    return Wanted(xml_in.text(of, "Key"), xml_in.text(of, "VersionId", ""), xml_in.text(of, "ETag", "").strip().strip('"'))
+    return Wanted(
+        xml_in.text(of, "Key"), xml_in.text(of, "VersionId", ""), xml_in.text(of, "ETag", "").strip().strip('"')
+    )
 
 
 def result(outcomes: Iterable[Outcome], *, quiet: bool) -> bytes:
@@ -82,11 +84,15 @@ class Deletions:
     gateway: Gateway
     at_once: int = 16
 
-    async def delete(self, identity: Identity, bucket: str, wanted: list[Wanted], request_id: str) -> list[Outcome]:
-        """An outcome for each, in their order. Raises only what is wrong with the whole bucket or sender."""
+    async def check(self, identity: Identity, bucket: str) -> None:
+        """What is wrong with the whole bucket or sender, before the document is read. NoSuchBucket, NotForThisSp,
+        AccessDenied."""
         await self.gateway.access.served_bucket(bucket)
         if identity.account is None:
             raise AccessDenied(identity.scheme, Action.DELETE_OBJECT.name, bucket)
+
+    async def delete(self, identity: Identity, bucket: str, wanted: list[Wanted], request_id: str) -> list[Outcome]:
+        """An outcome for each, in their order."""
         slots = asyncio.Semaphore(self.at_once)
 
         async def one(each: Wanted) -> Outcome:

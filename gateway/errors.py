@@ -80,6 +80,66 @@ class NoSuchConfiguration(SpError):
 
 
 @dataclass(eq=False)
+class NoSuchVersion(SpError):
+    """The object has no such version: objects are not versioned here, each has the version "null"."""
+
+    kind = Kind.NOT_FOUND
+    bucket: str
+    object_name: str
+    version_id: str
+
+
+@dataclass(eq=False)
+class CorsNotEnabled(SpError):
+    """CORSResponse: CORS is not enabled for this bucket."""
+
+    kind = Kind.DENIED
+    bucket: str
+
+
+@dataclass(eq=False)
+class BadPreflight(SpError):
+    """Insufficient information: a preflight request has Origin and Access-Control-Request-Method."""
+
+    kind = Kind.INVALID
+    missing: str
+
+
+@dataclass(eq=False)
+class InvalidTag(SpError):
+    """The tag set is not one that an object can have."""
+
+    kind = Kind.INVALID
+    reason: str
+
+
+@dataclass(eq=False)
+class MalformedAcl(SpError):
+    """The ACL is not well-formed, or names nobody who could be granted anything."""
+
+    kind = Kind.INVALID
+    reason: str
+
+
+@dataclass(eq=False)
+class InvalidLocationConstraint(SpError):
+    """The location constraint is not this provider's region."""
+
+    kind = Kind.INVALID
+    location: str
+    region: str
+
+
+@dataclass(eq=False)
+class HeadersTooLarge(SpError):
+    """The headers of the request together are too large."""
+
+    kind = Kind.INVALID
+    size_bytes: int
+    max_bytes: int
+
+
+@dataclass(eq=False)
 class NotModified(SpError):
     """The object is as the client has it already."""
 
@@ -105,6 +165,13 @@ class MalformedAuthorization(SpError):
 
     kind = Kind.INVALID
     reason: str
+
+
+@dataclass(eq=False)
+class NoValidDate(SpError):
+    """Authentication requires a valid Date or x-amz-date header."""
+
+    kind = Kind.DENIED
 
 
 @dataclass(eq=False)

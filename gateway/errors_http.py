@@ -9,6 +9,7 @@ from typing import Final
 from gateway import errors as gw
 from gateway.checksums import CONTENT_SHA256
 from gateway.conditions import http_date
+from gateway.greenfield import errors as gf
 from sp.domain import errors as sp
 from sp.domain.errors import Kind, SpError
 from sp.domain.ledger import ObjectStatus
@@ -41,6 +42,12 @@ S3: Final[dict[type[SpError], tuple[str, int]]] = {
     sp.NoSuchObject: ("NoSuchKey", 404),
     sp.NoSuchObjectId: ("NoSuchKey", 404),
     sp.NoSuchJob: ("NoSuchUpload", 404),
+    sp.NoSuchUpload: ("NoSuchUpload", 404),
+    sp.UploadCompleting: ("OperationAborted", 409),
+    sp.UploadMoved: ("ServiceUnavailable", 503),
+    sp.InvalidPart: ("InvalidPart", 400),
+    sp.InvalidPartOrder: ("InvalidPartOrder", 400),
+    sp.PartTooSmall: ("EntityTooSmall", 400),
     sp.NoSuchAccount: ("InvalidAccessKeyId", 403),
     sp.BucketExists: ("BucketAlreadyExists", 409),
     sp.BucketNotEmpty: ("BucketNotEmpty", 409),
@@ -64,8 +71,16 @@ S3: Final[dict[type[SpError], tuple[str, int]]] = {
     sp.PreconditionFailed: ("PreconditionFailed", 412),
     sp.ConditionalRequestConflict: ("ConditionalRequestConflict", 409),
     gw.NotModified: ("NotModified", 304),
+    gw.NoSuchVersion: ("NoSuchVersion", 404),
+    gw.CorsNotEnabled: ("AccessForbidden", 403),
+    gw.BadPreflight: ("BadRequest", 400),
+    gw.InvalidTag: ("InvalidTag", 400),
+    gw.MalformedAcl: ("MalformedACLError", 400),
+    gw.InvalidLocationConstraint: ("IllegalLocationConstraintException", 400),
+    gw.HeadersTooLarge: ("RequestHeaderSectionTooLarge", 400),
     gw.UnsupportedScheme: ("InvalidRequest", 400),
     gw.MalformedAuthorization: ("AuthorizationHeaderMalformed", 400),
+    gw.NoValidDate: ("AccessDenied", 403),
     gw.MalformedPresignedQuery: ("AuthorizationQueryParametersError", 400),
     gw.PresignedUrlExpired: ("AccessDenied", 403),
     gw.PresignedUrlNotYetValid: ("AccessDenied", 403),
@@ -88,6 +103,17 @@ S3: Final[dict[type[SpError], tuple[str, int]]] = {
     gw.ClientGone: ("IncompleteBody", 400),
     gw.BucketNotInService: ("InvalidBucketState", 409),
     gw.SpNotInService: ("ServiceUnavailable", 503),
+    sp.OffsetRefused: ("InvalidArgument", 400),
+    sp.PartNotAligned: ("InvalidArgument", 400),
+    gf.NotYetOnChain: ("NoSuchKey", 404),
+    gf.NoUploadingRecord: ("NoSuchUpload", 404),
+    gf.InvalidComplete: ("InvalidArgument", 400),
+    gf.InvalidOffset: ("InvalidArgument", 400),
+    gf.ForbiddenLink: ("AccessDenied", 403),
+    gf.LinkExpiryRefused: ("ExpiredToken", 400),
+    gf.UndecodableMessage: ("InvalidRequest", 400),
+    gf.InvalidMessage: ("InvalidRequest", 400),
+    gf.RegistrationRefused: ("InvalidRequest", 400),
 }
 
 GREENFIELD: Final[dict[type[SpError], tuple[int, int]]] = {
@@ -110,8 +136,8 @@ GREENFIELD: Final[dict[type[SpError], tuple[int, int]]] = {
     sp.PayloadDigestMismatch: (110004, 406),
     sp.IntegrityMismatch: (110004, 406),
     sp.InvalidRange: (50012, 400),
-    gw.NotSupported: (50008, 501),
-    gw.MethodNotAllowed: (50008, 405),
+    gw.NotSupported: (50008, 400),
+    gw.MethodNotAllowed: (50008, 400),
     gw.InvalidArgument: (50010, 400),
     gw.InvalidUri: (50010, 400),
     gw.InvalidBucketName: (50010, 400),
@@ -135,6 +161,20 @@ GREENFIELD: Final[dict[type[SpError], tuple[int, int]]] = {
     gw.ClientGone: (110005, 400),
     gw.BucketNotInService: (50036, 403),
     gw.SpNotInService: (50029, 403),
+    sp.OffsetRefused: (50028, 400),
+    sp.PartNotAligned: (110008, 400),
+    sp.BucketExists: (20009, 400),
+    sp.ObjectExists: (20010, 400),
+    sp.PieceNotFound: (50025, 404),
+    gf.NotYetOnChain: (50042, 400),
+    gf.NoUploadingRecord: (90003, 404),
+    gf.InvalidComplete: (50027, 400),
+    gf.InvalidOffset: (50028, 400),
+    gf.ForbiddenLink: (50026, 403),
+    gf.LinkExpiryRefused: (50024, 400),
+    gf.UndecodableMessage: (50005, 400),
+    gf.InvalidMessage: (50006, 400),
+    gf.RegistrationRefused: (50009, 400),
 }
 
 _S3_OF_KIND: Final = {
@@ -150,6 +190,7 @@ _STATUS_OF_KIND: Final = {kind: status for kind, (_, status) in _S3_OF_KIND.item
 
 _LAST_S: Final = int(datetime(9999, 12, 31, tzinfo=UTC).timestamp())
 _ALREADY_UPLOADED: Final = (110006, 409)
+_BODY_TOO_SHORT: Final = (110005, 400)
 _UNREGISTERED: Final = 999999
 """Greenfield's code of an error that has none."""
 
@@ -167,6 +208,8 @@ def greenfield_answer(error: SpError) -> Answer:
     code, status = GREENFIELD.get(type(error)) or (_UNREGISTERED, _STATUS_OF_KIND[error.kind])
     if isinstance(error, sp.ObjectNotCreated) and error.status not in ObjectStatus.__members__:
         code, status = _ALREADY_UPLOADED  # by the chain it waits for its payload, but we have that
+    if isinstance(error, sp.PayloadSizeMismatch) and error.received < error.declared:
+        code, status = _BODY_TOO_SHORT
     return Answer(status, str(code), str(error), (), _headers(error))
 
 
@@ -177,6 +220,8 @@ def _details(error: SpError) -> list[tuple[str, str]]:
             return [("BucketName", error.bucket)]
         case sp.NoSuchObject():
             return [("Key", error.object_name)]
+        case gw.NoSuchVersion():
+            return [("Key", error.object_name), ("VersionId", error.version_id)]
         case sp.NotForThisSp():
             return [("Bucket", error.bucket), ("Endpoint", error.primary_endpoint)]
         case gw.InvalidAccessKeyId():
@@ -191,6 +236,17 @@ def _details(error: SpError) -> list[tuple[str, str]]:
             return [("ArgumentName", error.argument)]
         case sp.PreconditionFailed() | sp.ConditionalRequestConflict():
             return [("Condition", error.condition)]
+        case sp.NoSuchUpload():
+            return [("UploadId", error.upload_id)]
+        case sp.InvalidPart() | sp.InvalidPartOrder():
+            return [("PartNumber", str(error.part_number))]
+        case sp.PartTooSmall():
+            return [
+                ("ProposedSize", str(error.size_bytes)),
+                ("MinSizeAllowed", str(error.min_bytes)),
+                ("PartNumber", str(error.part_number)),
+                ("ETag", error.etag),
+            ]
         case sp.InvalidRange():
             return [("ActualObjectSize", str(error.payload_size))]
     return []

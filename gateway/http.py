@@ -6,24 +6,28 @@ aiohttp's low-level server, without its router: that would normalise paths, and 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from random import Random
 from typing import Any
 
 from aiohttp import web
+from aiohttp.http_exceptions import LineTooLong
 from aiohttp.web_protocol import RequestHandler
 from aiohttp.web_request import BaseRequest
 
+from gateway.auth.query import with_query_headers
 from gateway.auth.scheme import Authenticator
 from gateway.config import GatewayConfig
 from gateway.errors import ClientGone
+from gateway.greenfield.routes import GreenfieldOperation
 from gateway.http_body import RequestBody
 from gateway.http_buckets import BucketOperations
-from gateway.http_call import Call
+from gateway.http_call import Call, Serve
+from gateway.http_details import Operations
 from gateway.http_objects import ObjectOperations
-from gateway.request import RequestHead, resolve
+from gateway.request import RequestHead, check_header_size, resolve
 from gateway.routes import Operation, operation_of
 from gateway.s3_xml import CONTENT_TYPE, s3_error
 from sp.domain.errors import InternalError, InvalidRequest, SpError
@@ -42,8 +46,6 @@ ACTIVE = gauge("sp_gateway_active_requests", "Requests at work")
 CLIENT_GONE = 499
 """Recorded instead of a status when the client did not take the answer (the number is nginx's)."""
 
-Serve = Callable[[Call], Awaitable[web.StreamResponse]]
-
 
 @dataclass(slots=True)
 class HttpServer:
@@ -56,7 +58,8 @@ class HttpServer:
     clock: Clock
     random: Random
     slots: Slots
-    table: dict[Operation, Serve] = field(init=False, repr=False)
+    more: Sequence[Operations] = ()
+    table: dict[Operation | GreenfieldOperation, Serve] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         self.table = {
@@ -66,7 +69,6 @@ class HttpServer:
             Operation.HEAD_BUCKET: self.buckets.head,
             Operation.DELETE_BUCKET: self.buckets.delete,
             Operation.LOCATION: self.buckets.location,
-            Operation.VERSIONING: self.buckets.versioning,
             Operation.CONFIGURATION: self.buckets.configuration,
             Operation.LIST_OBJECTS: self.objects.list,
             Operation.LIST_OBJECTS_V2: self.objects.list_v2,
@@ -76,7 +78,10 @@ class HttpServer:
             Operation.DELETE_OBJECT: self.objects.delete,
             Operation.UPLOAD_PROGRESS: self.objects.progress,
         }
-        assert self.table.keys() == set(Operation)
+        for operations in self.more:
+            for operation, serve in operations.table().items():
+                self.table[operation] = serve
+        assert self.table.keys() == set(Operation) | set(GreenfieldOperation)
 
     async def handle(self, request: BaseRequest) -> web.StreamResponse:
         """Answer one request. Whatever goes wrong has an answer; an unexpected exception is logged with its trace."""
@@ -122,6 +127,7 @@ class HttpServer:
     async def _perform(self, call: Call) -> web.StreamResponse:
         request = call.request
         call.head = head = RequestHead.of_target(request.method, request.raw_path, request.headers.items())
+        check_header_size(head, self.config.max_header_bytes)
         expected = head.header("expect")
         if expected and expected.lower() != "100-continue":
             raise InvalidRequest("the only expectation that can be met is 100-continue")
@@ -129,7 +135,16 @@ class HttpServer:
         operation = operation_of(head, call.target)
         call.operation = operation.value
         call.identity = await self.authenticator.authenticate(head, self.clock.now_ms() // 1000)
+        call.head = with_query_headers(head)
+        await self._check_owner(call, operation)
         return await self.table[operation](call)
+
+    async def _check_owner(self, call: Call, operation: Operation | GreenfieldOperation) -> None:
+        """The client wants to be sure whose bucket it is."""
+        assert call.head is not None
+        expected = call.head.header("x-amz-expected-bucket-owner")
+        if expected and call.target.bucket is not None and operation is not Operation.CREATE_BUCKET:
+            await self.buckets.check_owner(call.target.bucket, expected)
 
     async def _finish(self, call: Call, response: web.StreamResponse) -> None:
         """Send what is not sent yet; decide what becomes of a body that nobody read.
@@ -160,7 +175,10 @@ class _Protocol(RequestHandler):
         if status != 400 or request.writer.output_size:
             return super().handle_error(request, status, exc, message)
         log.info("malformed request", remote=request.remote, error=type(exc).__name__)
-        document = s3_error("BadRequest", "An error occurred when parsing the HTTP request.", "", "", ())
+        code, text = "BadRequest", "An error occurred when parsing the HTTP request."
+        if isinstance(exc, LineTooLong):
+            code, text = "RequestHeaderSectionTooLarge", "Your request header section exceeds the maximum allowed size."
+        document = s3_error(code, text, "", "", ())
         response = web.Response(status=400, body=document, headers={"Content-Type": CONTENT_TYPE})
         response.force_close()
         return response

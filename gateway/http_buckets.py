@@ -7,19 +7,21 @@ from typing import Final
 
 from aiohttp import web
 
+from gateway.acls import BUCKET_ACLS
 from gateway.auth.scheme import Identity
 from gateway.buckets import Buckets
-from gateway.errors import InvalidArgument, NotSupported
+from gateway.errors import InvalidLocationConstraint, NotSupported
 from gateway.http_call import Call
 from gateway.request import RequestHead
 from gateway.routes import configuration_missing
-from gateway.s3_xml import buckets, location, location_constraint, versioning
+from gateway.s3_xml import buckets, buckets_query, location, location_constraint
 from sp.domain.ledger import Visibility
 from sp.runtime.pool import CpuPool
 
 MAX_XML_BYTES: Final = 65_536
 
-_ACLS: Final = {"": Visibility.PRIVATE, "private": Visibility.PRIVATE, "public-read": Visibility.PUBLIC_READ}
+_OWNERSHIP: Final = "BucketOwnerEnforced"
+"""On Greenfield the bucket's owner owns every object in it."""
 
 
 class BucketOperations:
@@ -30,17 +32,17 @@ class BucketOperations:
 
     async def create(self, call: Call) -> web.StreamResponse:
         head, identity, bucket = _parts(call)
-        acl = head.header("x-amz-acl")
-        if acl not in _ACLS:
-            raise NotSupported(f"the ACL {acl[:64]!r}; a bucket is private or public-read")
-        if head.header("x-amz-bucket-object-lock-enabled", "false").lower() == "true":
-            raise NotSupported("object lock")
+        visibility = _visibility_of(head)
         body = await call.body.small(head, identity.body_check, MAX_XML_BYTES, self._pool)
         region = location_constraint(body)
         if region not in ("", self._region):
-            raise InvalidArgument("LocationConstraint", f"this provider is {self._region!r}")
-        await self._buckets.create(identity, bucket, _ACLS[acl])
+            raise InvalidLocationConstraint(region[:64], self._region)
+        await self._buckets.create(identity, bucket, visibility)
         return call.respond(200, {"Location": f"/{bucket}"})
+
+    async def check_owner(self, bucket: str, expected: str) -> None:
+        """AccessDenied when the bucket is another account's."""
+        await self._buckets.access.check_owner(bucket, expected)
 
     async def head(self, call: Call) -> web.StreamResponse:
         _, identity, bucket = _parts(call)
@@ -57,11 +59,6 @@ class BucketOperations:
         await self._buckets.head(identity, bucket)
         return call.xml(location(self._region))
 
-    async def versioning(self, call: Call) -> web.StreamResponse:
-        _, identity, bucket = _parts(call)
-        await self._buckets.head(identity, bucket)
-        return call.xml(versioning())
-
     async def configuration(self, call: Call) -> web.StreamResponse:
         """Policies, CORS and the like: a bucket that exists has none of them."""
         head, identity, bucket = _parts(call)
@@ -69,14 +66,31 @@ class BucketOperations:
         raise configuration_missing(head, bucket)
 
     async def list(self, call: Call) -> web.StreamResponse:
+        assert call.head is not None
         assert call.identity is not None
+        query = buckets_query(call.head, self._region)
         owned = await self._buckets.list(call.identity)
-        return call.xml(buckets(call.identity.account or "", owned))
+        return call.xml(buckets(call.identity.account or "", owned, query, self._region))
 
     async def status(self, call: Call) -> web.StreamResponse:
         """Who this provider is and what it knows of the chain; public."""
         shown = json.dumps(await self._buckets.status()).encode()
         return call.respond(200, {"Content-Type": "application/json"}, shown)
+
+
+def _visibility_of(head: RequestHead) -> Visibility:
+    """Of a new bucket. NotSupported for anything else that its head asks for."""
+    for name in head.header_names():
+        if name.startswith("x-amz-grant-"):
+            raise NotSupported(f"the header {name}; a bucket is private or public-read")
+    acl = head.header("x-amz-acl") or "private"
+    if acl not in BUCKET_ACLS:
+        raise NotSupported(f"the ACL {acl[:64]!r}; a bucket is private or public-read")
+    if head.header("x-amz-bucket-object-lock-enabled", "false").lower() == "true":
+        raise NotSupported("object lock")
+    if head.header("x-amz-object-ownership", _OWNERSHIP) != _OWNERSHIP:
+        raise NotSupported(f"object ownership other than {_OWNERSHIP}")
+    return BUCKET_ACLS[acl]
 
 
 def _parts(call: Call) -> tuple[RequestHead, Identity, str]:

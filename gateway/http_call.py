@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 
 from aiohttp import web
@@ -11,6 +11,7 @@ from aiohttp.web_request import BaseRequest
 
 from gateway.auth.scheme import Identity
 from gateway.errors_http import Answer, greenfield_answer, s3_answer
+from gateway.greenfield.style import speaks_greenfield
 from gateway.http_body import RequestBody
 from gateway.request import RequestHead, Target
 from gateway.s3_xml import CONTENT_TYPE, greenfield_error, s3_error
@@ -45,6 +46,18 @@ class Call:
     identity: Identity | None = None
     cut: bool = False
 
+    def bucket_parts(self) -> tuple[RequestHead, Identity, str]:
+        """Head, sender and bucket of an operation on a bucket."""
+        assert self.head is not None
+        assert self.identity is not None
+        assert self.target.bucket is not None
+        return self.head, self.identity, self.target.bucket
+
+    def object_parts(self) -> tuple[RequestHead, Identity, str, str]:
+        """Head, sender, bucket and object of an operation on an object."""
+        assert self.target.object_name is not None
+        return *self.bucket_parts(), self.target.object_name
+
     def headers(self, more: Mapping[str, str]) -> dict[str, str]:
         """Of every response."""
         return {"x-amz-request-id": self.request_id, "Server": "greenfield-sp", **more}
@@ -57,7 +70,7 @@ class Call:
 
     def refusal(self, error: SpError) -> web.Response:
         """The error in the form that this kind of client reads."""
-        greenfield = self.head is not None and self.head.header("authorization").startswith("GNFD")
+        greenfield = self.head is not None and speaks_greenfield(self.head)
         answer = greenfield_answer(error) if greenfield else s3_answer(error)
         headers = {"Content-Type": CONTENT_TYPE, **answer.headers}
         if greenfield:
@@ -69,6 +82,10 @@ class Call:
         if self.request.method == "HEAD" or answer.status == 304:
             return self.respond(answer.status, headers)
         return self.respond(answer.status, headers, self._error_body(answer, greenfield))
+
+    def error_document(self, error: SpError) -> bytes:
+        """S3's, for an answer whose head is out already."""
+        return self._error_body(s3_answer(error), greenfield=False)
 
     def _error_body(self, answer: Answer, greenfield: bool) -> bytes:
         if greenfield:
@@ -110,11 +127,15 @@ class Call:
                     await response.write_eof()
             except Exception as error:  # noqa: BLE001 - whatever it is, it can only be logged: the answer has begun
                 log.warning("response cut off", operation=self.operation, error=repr(error))
-                self._cut(response)
+                self.cut_off(response)
         return response
 
-    def _cut(self, response: web.StreamResponse) -> None:
+    def cut_off(self, response: web.StreamResponse) -> None:
         self.cut = True
         response.force_close()
         if self.request.transport is not None:
             self.request.transport.abort()
+
+
+Serve = Callable[[Call], Awaitable[web.StreamResponse]]
+"""One operation over HTTP."""

@@ -12,6 +12,7 @@ from gateway.checksums import CHECKSUM_PREFIX, checksum_headers
 from gateway.conditions import check_conditions, http_date, requested_range
 from gateway.errors import InvalidArgument
 from gateway.http_call import BYTES, Call
+from gateway.preconditions import precondition_of
 from gateway.puts import put_of
 from gateway.request import RequestHead
 from gateway.routes import RESPONSE_HEADERS
@@ -40,11 +41,17 @@ class ObjectOperations:
         """GET and HEAD, whole or a range."""
         head, identity, bucket, name = _parts(call)
         entry = await self._gateway.head_object(identity, bucket, name)
+        return await self.serve(call, entry, _replaced_headers(head, identity))
+
+    async def serve(self, call: Call, entry: ObjectEntry, replaced: dict[str, str]) -> web.StreamResponse:
+        """Of an object that its reader may have: whole, or a range. replaced: headers instead of its own, lower case"""
+        assert call.head is not None
+        head = call.head
         check_conditions(head, entry.etag, entry.updated_at_ms)
         size = entry.job.payload_size or 0
         wanted = requested_range(head, size, entry.etag, entry.updated_at_ms)
         start, stop = wanted or (0, size)
-        headers = {**object_headers(entry, head, whole=wanted is None), **_replaced_headers(head, identity)}
+        headers = {**object_headers(entry, head, whole=wanted is None), **replaced}
         if wanted is not None:
             headers["Content-Range"] = f"bytes {start}-{stop - 1}/{size}"
         response = web.StreamResponse(status=200 if wanted is None else 206, headers=call.headers(headers))
@@ -54,8 +61,8 @@ class ObjectOperations:
         return await call.send(response, self._gateway.read(entry, start, stop))
 
     async def delete(self, call: Call) -> web.StreamResponse:
-        _, identity, bucket, name = _parts(call)
-        await self._gateway.delete_object(identity, bucket, name, call.request_id)
+        head, identity, bucket, name = _parts(call)
+        await self._gateway.delete_object(identity, bucket, name, call.request_id, precondition_of(head))
         return call.respond(204)
 
     async def list(self, call: Call) -> web.StreamResponse:
@@ -85,12 +92,13 @@ def object_headers(entry: ObjectEntry, head: RequestHead, whole: bool) -> dict[s
 
     Checksums come with a whole object only, and only where the client asks for them (x-amz-checksum-mode).
     """
-    kept = {name: value for name, value in entry.job.headers.items() if not name.startswith(CHECKSUM_PREFIX)}
+    kept = {name: value for name, value in entry.job.shown_headers.items() if not name.startswith(CHECKSUM_PREFIX)}
     if whole and head.header("x-amz-checksum-mode").upper() == "ENABLED":
         kept |= checksum_headers(entry.job.headers)
     return {
         "content-type": _DEFAULT_TYPE,
         **kept,
+        **({"x-amz-tagging-count": str(len(entry.tags))} if entry.tags else {}),
         "ETag": f'"{entry.etag}"',
         "Last-Modified": http_date(entry.updated_at_ms),
         "Accept-Ranges": "bytes",

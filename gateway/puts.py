@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from gateway.auth.scheme import Identity
 from gateway.body import BodyPlan, body_plan
 from gateway.checksums import CHECKSUM_HEADERS
 from gateway.errors import InvalidArgument, MetadataTooLarge, NotSupported
+from gateway.preconditions import precondition_of
 from gateway.request import RequestHead
+from gateway.tags import tags_of_header
+from sp.domain.jobs import Precondition
 from sp.domain.ledger import Visibility
 
 MAX_METADATA_BYTES: Final = 2048
@@ -24,15 +27,11 @@ KEPT_HEADERS: Final = (
     "expires",
 )
 META_PREFIX: Final = "x-amz-meta-"
+COPY_SOURCE: Final = "x-amz-copy-source"
 
 _UNSUPPORTED_HEADERS: Final = (
-    "x-amz-copy-source",
-    "x-amz-tagging",
     "x-amz-website-redirect-location",
     "x-amz-write-offset-bytes",
-    "x-amz-expected-bucket-owner",
-    "if-match",
-    "if-none-match",
 )
 _UNSUPPORTED_PREFIXES: Final = ("x-amz-server-side-encryption", "x-amz-object-lock-", "x-amz-grant-")
 
@@ -48,6 +47,8 @@ ACLS: Final = {
 class Put:
     """body: what the request says of its body, its size above all
     headers: kept and returned with the object (lower-case names); checksums that come behind the body are added to them
+    precondition: of what the name means now; tags: the object's
+    delegated: the account asks us to create the object on chain, though it keeps its own key
     """
 
     bucket: str
@@ -56,6 +57,9 @@ class Put:
     headers: dict[str, str]
     visibility: Visibility
     request_id: str
+    precondition: Precondition | None = None
+    tags: dict[str, str] = field(default_factory=dict)
+    delegated: bool = False
 
     @property
     def size(self) -> int | None:
@@ -65,14 +69,27 @@ class Put:
 
 def put_of(head: RequestHead, bucket: str, object_name: str, identity: Identity, request_id: str) -> Put:
     """Everything about the put that its head says; whatever cannot be honoured is refused, not ignored."""
-    _refuse_unsupported(head)
+    if head.values(COPY_SOURCE):
+        raise NotSupported(f"the header {COPY_SOURCE} in a put of a body")
+    return _put(head, bucket, object_name, body_plan(head, identity.body_check), request_id)
+
+
+def put_without_body(head: RequestHead, bucket: str, object_name: str, request_id: str) -> Put:
+    """As put_of, for an object whose bytes are not this request's body."""
+    return _put(head, bucket, object_name, BodyPlan(None), request_id)
+
+
+def _put(head: RequestHead, bucket: str, object_name: str, body: BodyPlan, request_id: str) -> Put:
+    refuse_unsupported(head)
     return Put(
         bucket,
         object_name,
-        body_plan(head, identity.body_check),
+        body,
         kept_headers(head),
         visibility_of(head),
         request_id,
+        precondition_of(head),
+        tags_of_header(head),
     )
 
 
@@ -102,7 +119,8 @@ def visibility_of(head: RequestHead) -> Visibility:
     return ACLS[acl]
 
 
-def _refuse_unsupported(head: RequestHead) -> None:
+def refuse_unsupported(head: RequestHead) -> None:
+    """NotSupported for headers that would change what is stored, or how."""
     for name in head.header_names():
         if name in _UNSUPPORTED_HEADERS or name.startswith(_UNSUPPORTED_PREFIXES):
             raise NotSupported(f"the header {name} in a put")

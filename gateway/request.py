@@ -12,12 +12,15 @@ from dataclasses import dataclass, field
 from typing import Final
 from urllib.parse import quote_from_bytes, unquote_to_bytes
 
-from gateway.errors import InvalidBucketName, InvalidObjectName, InvalidUri, NameTooLong
+from gateway.errors import HeadersTooLarge, InvalidBucketName, InvalidObjectName, InvalidUri, NameTooLong
 
 MAX_OBJECT_NAME_BYTES: Final = 1024
 
-RESERVED_BUCKETS: Final = frozenset({"status", "greenfield"})
+RESERVED_BUCKETS: Final = frozenset({"status", "auth", "download", "greenfield", "permission", "view"})
 """First path elements that the gateway itself answers: no bucket can be called so."""
+
+_RESERVED_PREFIXES: Final = ("xn--", "sthree-", "amzn-s3-demo-")
+_RESERVED_SUFFIXES: Final = ("-s3alias", "--ol-s3", ".mrap", "--x-s3", "--table-s3")
 
 _BAD_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
 _BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
@@ -84,6 +87,13 @@ class RequestHead:
         return decoded
 
 
+def check_header_size(head: RequestHead, max_bytes: int) -> None:
+    """HeadersTooLarge when names and values together are longer."""
+    size = sum(len(name) + len(value) for name, value in head.headers)
+    if size > max_bytes:
+        raise HeadersTooLarge(size, max_bytes)
+
+
 def parse_query(raw: str) -> QueryPairs:
     """Decoded (key, value) pairs in the order sent, "+" as a blank. A key without "=" has the value b""."""
     pairs = []
@@ -120,7 +130,7 @@ def resolve(head: RequestHead, domain_name: str) -> Target:
     if _BAD_ESCAPE.search(head.raw_path):
         raise InvalidUri("a percent sign is not followed by two hex digits")
     path = head.raw_path[1:]
-    bucket = _virtual_host_bucket(head.host, domain_name)
+    bucket = virtual_host_bucket(head.host, domain_name)
     if bucket is None:
         first, _, path = path.partition("/")
         if not first:
@@ -139,6 +149,8 @@ def check_bucket_name(bucket: str) -> None:
         raise InvalidBucketName(bucket, "a dot must stand between letters or digits")
     if _IP_ADDRESS.fullmatch(bucket):
         raise InvalidBucketName(bucket, "it looks like an IP address")
+    if bucket.startswith(_RESERVED_PREFIXES) or bucket.endswith(_RESERVED_SUFFIXES):
+        raise InvalidBucketName(bucket, "S3 keeps such names for itself")
     if bucket in RESERVED_BUCKETS:
         raise InvalidBucketName(bucket, "the name is reserved")
 
@@ -163,7 +175,8 @@ def host_without_port(host: str) -> str:
     return name if colon and port.isdigit() and not name.endswith(":") else host
 
 
-def _virtual_host_bucket(host: str, domain_name: str) -> str | None:
+def virtual_host_bucket(host: str, domain_name: str) -> str | None:
+    """The bucket that a Host names; None for the provider's own. domain_name: as for `resolve`"""
     if not domain_name:
         return None
     name = host_without_port(host).lower()

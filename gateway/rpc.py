@@ -166,7 +166,7 @@ def _head_pb(entry: ObjectEntry) -> pb.ObjectHead:
         payload_size=entry.job.payload_size or 0,
         etag=entry.etag,
         updated_at_ms=entry.updated_at_ms,
-        headers=entry.job.headers,
+        headers=entry.job.shown_headers,
         status=status_of(entry),
         object_id=entry.job.object_id or 0,
     )

@@ -8,24 +8,22 @@ from __future__ import annotations
 
 import base64
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
-from xml.etree.ElementTree import ParseError
 
-from defusedxml import DefusedXmlException
-from defusedxml.ElementTree import fromstring
-
-from gateway.errors import InvalidArgument, MalformedXml
+from gateway import xml_in
+from gateway.errors import InvalidArgument, NotSupported
 from gateway.request import RequestHead, percent_encoded
 from sp.domain.jobs import Listing, ObjectEntry
 from sp.domain.ledger import Bucket
 
 CONTENT_TYPE: Final = "application/xml"
-_HEADER: Final = '<?xml version="1.0" encoding="UTF-8"?>\n'
+DECLARATION: Final = '<?xml version="1.0" encoding="UTF-8"?>\n'
 _NAMESPACE: Final = "http://s3.amazonaws.com/doc/2006-03-01/"
 _MAX_KEYS: Final = 1000
+MAX_BUCKETS: Final = 10_000
 _SPECIAL = re.compile("[<>&\"'\x00-\x1f\x7f-\x9f\ufffe\uffff]")
 _NAMED: Final = {"<": "&lt;", ">": "&gt;", "&": "&amp;", '"': "&quot;", "'": "&apos;"}
 
@@ -38,9 +36,13 @@ def element(name: str, text: str | int) -> str:
     return f"<{name}>{escaped(str(text))}</{name}>"
 
 
+def quoted(etag: str) -> str:
+    return f'"{etag}"'
+
+
 def document(name: str, *children: str) -> bytes:
     """A whole document in S3's namespace."""
-    return f'{_HEADER}<{name} xmlns="{_NAMESPACE}">{"".join(children)}</{name}>'.encode()
+    return f'{DECLARATION}<{name} xmlns="{_NAMESPACE}">{"".join(children)}</{name}>'.encode()
 
 
 def timestamp(at_ms: int) -> str:
@@ -54,7 +56,9 @@ def timestamp(at_ms: int) -> str:
 def s3_error(code: str, message: str, resource: str, request_id: str, extra: Iterable[tuple[str, str]]) -> bytes:
     more = "".join(element(name, text) for name, text in extra)
     body = element("Code", code) + element("Message", message) + more
-    return f"{_HEADER}<Error>{body}{element('Resource', resource)}{element('RequestId', request_id)}</Error>".encode()
+    return (
+        f"{DECLARATION}<Error>{body}{element('Resource', resource)}{element('RequestId', request_id)}</Error>".encode()
+    )
 
 
 def greenfield_error(code: int, message: str) -> bytes:
@@ -64,12 +68,38 @@ def greenfield_error(code: int, message: str) -> bytes:
 # --- buckets ------------------------------------------------------------------------------------------------------
 
 
-def buckets(owner: str, owned: Iterable[Bucket]) -> bytes:
+@dataclass(frozen=True, slots=True)
+class BucketsQuery:
+    """Which of an account's buckets to list. after: names above it; limit: 0 for all"""
+
+    prefix: str
+    after: str
+    limit: int
+
+
+def buckets_query(head: RequestHead, region: str) -> BucketsQuery | None:
+    """InvalidArgument for a parameter that S3 refuses; None when buckets of another region are asked for."""
+    given = head.parameters()
+    limit = given.get("max-buckets", "")
+    if limit and not (limit.isascii() and limit.isdigit() and len(limit) < 6 and 1 <= int(limit) <= MAX_BUCKETS):
+        raise InvalidArgument("max-buckets", f"it must be 1 to {MAX_BUCKETS}")
+    token = given.get("continuation-token", "")
+    query = BucketsQuery(given.get("prefix", ""), _decoded_token(token) if token else "", int(limit or 0))
+    return query if given.get("bucket-region", region) == region else None
+
+
+def buckets(owner: str, owned: Sequence[Bucket], query: BucketsQuery | None, region: str) -> bytes:
+    """A ListAllMyBucketsResult. owned: in name order"""
+    found = [b for b in owned if query and b.name.startswith(query.prefix) and b.name > query.after]
+    shown = found[: query.limit] if query and query.limit else found
     rows = (
-        f"<Bucket>{element('Name', b.name)}{element('CreationDate', timestamp(b.create_at * 1000))}</Bucket>"
-        for b in owned
+        f"<Bucket>{element('Name', b.name)}{element('CreationDate', timestamp(b.create_at * 1000))}"
+        f"{element('BucketRegion', region)}</Bucket>"
+        for b in shown
     )
-    return document("ListAllMyBucketsResult", _owner(owner), f"<Buckets>{''.join(rows)}</Buckets>")
+    more = [element("ContinuationToken", _encoded_token(shown[-1].name))] if len(shown) < len(found) else []
+    more += [element("Prefix", query.prefix)] if query and query.prefix else []
+    return document("ListAllMyBucketsResult", owner_element(owner), f"<Buckets>{''.join(rows)}</Buckets>", *more)
 
 
 def location(region: str) -> bytes:
@@ -77,25 +107,15 @@ def location(region: str) -> bytes:
     return document("LocationConstraint", escaped("" if region == "us-east-1" else region))
 
 
-def versioning() -> bytes:
-    """Never enabled."""
-    return document("VersioningConfiguration")
-
-
 def location_constraint(body: bytes) -> str:
-    """Of a CreateBucketConfiguration; "" when there is none. MalformedXml."""
+    """Of a CreateBucketConfiguration; "" when there is none. MalformedXml, NotSupported."""
     if not body.strip():
         return ""
-    try:
-        root = fromstring(body, forbid_dtd=True)
-    except (ParseError, DefusedXmlException, ValueError) as error:
-        raise MalformedXml(type(error).__name__) from error
-    if root.tag.rpartition("}")[2] != "CreateBucketConfiguration":
-        raise MalformedXml("CreateBucketConfiguration is expected")
+    root = xml_in.parsed(body, "CreateBucketConfiguration")
     for child in root:
-        if child.tag.rpartition("}")[2] == "LocationConstraint":
-            return (child.text or "").strip()
-    return ""
+        if xml_in.local(child) != "LocationConstraint":
+            raise NotSupported(f"{xml_in.local(child)[:64]!r} of a new bucket")
+    return xml_in.text(root, "LocationConstraint", "").strip()
 
 
 # --- objects ------------------------------------------------------------------------------------------------------
@@ -103,7 +123,7 @@ def location_constraint(body: bytes) -> str:
 
 def upload_progress(description: str, error: str) -> bytes:
     children = element("ProgressDescription", description) + element("ErrorDescription", error)
-    return f'{_HEADER}<QueryUploadProgress version="1.0">{children}</QueryUploadProgress>'.encode()
+    return f'{DECLARATION}<QueryUploadProgress version="1.0">{children}</QueryUploadProgress>'.encode()
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,7 +187,7 @@ def listing(bucket: Bucket, query: ListQuery, page: Listing) -> bytes:
     head += [element("Delimiter", name(query.delimiter))] if query.delimiter else []
     head += [element("EncodingType", "url")] if query.url_encoding else []
     head.append(element("IsTruncated", "false" if page.next_marker is None else "true"))
-    owner = _owner(bucket.owner) if query.fetch_owner else ""
+    owner = owner_element(bucket.owner) if query.fetch_owner else ""
     rows = [_contents(name(entry.job.object_name), entry, owner) for entry in page.entries]
     prefixes = [f"<CommonPrefixes>{element('Prefix', name(p))}</CommonPrefixes>" for p in page.common_prefixes]
     return document("ListBucketResult", *head, *rows, *prefixes)
@@ -181,7 +201,7 @@ def _contents(shown_name: str, entry: ObjectEntry, owner: str) -> str:
     )
 
 
-def _owner(address: str) -> str:
+def owner_element(address: str) -> str:
     return f"<Owner>{element('ID', address)}{element('DisplayName', address)}</Owner>"
 
 

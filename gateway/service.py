@@ -15,10 +15,11 @@ from gateway.access import Access
 from gateway.auth.scheme import Identity
 from gateway.body import CheckedBody
 from gateway.errors import EmptyPayload, OnChainOnly
+from gateway.greenfield.errors import NotYetOnChain
 from gateway.puts import Put
 from sp.domain.errors import AccessDenied, NoSuchObject, ObjectNotCreated, ObjectTooLarge, PayloadSizeMismatch
 from sp.domain.ids import Address
-from sp.domain.jobs import Listing, ObjectEntry, PutOrder
+from sp.domain.jobs import Listing, ObjectEntry, Precondition, PutOrder
 from sp.domain.ledger import Action, Bucket, ChainObject, ObjectStatus
 from sp.domain.lifecycle import JobState
 from sp.runtime.pool import CpuPool
@@ -33,12 +34,15 @@ def status_of(entry: ObjectEntry) -> str:
 
 @dataclass(frozen=True, slots=True)
 class PutResult:
-    """etag: without quotes, as ObjectEntry.etag of the same content. headers: those kept with the object"""
+    """etag: without quotes, as ObjectEntry.etag of the same content. headers: those kept with the object
+    stored_at_ms: unix ms
+    """
 
     etag: str
     job_id: int
     payload_size: int
     headers: dict[str, str]
+    stored_at_ms: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,19 +69,46 @@ class Gateway:
         An account whose key we keep has its object created on chain after the upload (delegated); others have created
         it themselves. Raises what access, the body's promises and the uploader raise; nothing is stored then.
         """
-        bucket = await self.access.writable_bucket(put.bucket)
-        account = _account_of(identity, Action.CREATE_OBJECT, put.bucket)
-        await self.access.require(identity, put.bucket, Action.CREATE_OBJECT)
-        if identity.custodial:
-            order = await self._delegated_order(identity, account, bucket, put)
-        else:
-            order = await self._created_order(identity, account, bucket, put)
+        order = await self.order_for(identity, put)
         plan = replace(put.body, size=order.payload_size)
         checked = CheckedBody(body, plan, order.params.max_payload_size, self.pool)
         async with aclosing(checked.chunks()) as payload:
             receipt = await self.uploader.put(order, payload, checked.trailing)
         headers = {**put.headers, **checked.trailing()}
-        return PutResult(f"{receipt.root.hex()[:32]}-1", receipt.job_id, receipt.payload_size, headers)
+        return PutResult(
+            f"{receipt.root.hex()[:32]}-1", receipt.job_id, receipt.payload_size, headers, receipt.stored_at_ms
+        )
+
+    async def order_for(self, identity: Identity, put: Put) -> PutOrder:
+        """What the account may have stored, once everything that the request's head can get wrong is checked. Raises
+        what access raises, ObjectNotCreated, EmptyPayload, ObjectTooLarge, PayloadSizeMismatch, PreconditionFailed."""
+        bucket = await self.access.writable_bucket(put.bucket)
+        account = _account_of(identity, Action.CREATE_OBJECT, put.bucket)
+        await self.access.require(identity, put.bucket, Action.CREATE_OBJECT)
+        await self.check_precondition(identity, bucket, put.object_name, put.precondition)
+        if identity.custodial or put.delegated:
+            return await self._delegated_order(identity, account, bucket, put)
+        return await self._created_order(identity, account, bucket, put)
+
+    async def check_precondition(
+        self, identity: Identity, bucket: Bucket, object_name: str, precondition: Precondition | None
+    ) -> None:
+        """Before a body is read for nothing; what counts is the check at the end, together with the acknowledgement.
+
+        PreconditionFailed; NoSuchObject and AccessDenied when content is demanded that is not there, or not for this
+        reader to know of.
+        """
+        if precondition is None:
+            return
+        try:
+            entry = await self.downloader.head(bucket.name, object_name)
+        except NoSuchObject:
+            if not precondition.absent:
+                raise
+            return
+        if not precondition.absent:
+            await self.access.require_object(identity, bucket, object_name, Action.GET_OBJECT, entry)
+        precondition.check(entry.etag)
 
     async def head_object(self, identity: Identity, bucket: str, object_name: str) -> ObjectEntry:
         """What the name means now, CREATED or SEALED. NoSuchObject, AccessDenied."""
@@ -90,8 +121,16 @@ class Gateway:
         """Bytes [start, stop) of an entry that head_object has given to this reader."""
         return self.downloader.get(entry, start, stop)
 
-    async def delete_object(self, identity: Identity, bucket: str, object_name: str, request_id: str) -> None:
-        """Gone for readers when it returns; deleted on chain and everywhere after that. Absent is success."""
+    async def delete_object(
+        self,
+        identity: Identity,
+        bucket: str,
+        object_name: str,
+        request_id: str,
+        precondition: Precondition | None = None,
+    ) -> None:
+        """Gone for readers when it returns; deleted on chain and everywhere after that. Absent is success, but where
+        the precondition names content: PreconditionFailed, NoSuchObject."""
         served = await self.access.served_bucket(bucket)
         account = _account_of(identity, Action.DELETE_OBJECT, bucket)
         try:
@@ -101,7 +140,13 @@ class Gateway:
         await self.access.require_object(identity, served, object_name, Action.DELETE_OBJECT, entry)
         if not identity.custodial:
             raise OnChainOnly("delete the object with MsgDeleteObject, signed by the account")
-        await self.tasknode.delete_object(bucket, object_name, account, request_id)
+        if precondition is None:
+            await self.tasknode.delete_object(bucket, object_name, account, request_id)
+            return
+        if entry is None:
+            raise NoSuchObject(bucket, object_name)
+        precondition.check(entry.etag)
+        await self.tasknode.delete_object(bucket, object_name, account, request_id, only=entry.job.id)
 
     async def list_objects(
         self, identity: Identity, bucket: str, prefix: str, delimiter: str, marker: str, limit: int
@@ -112,16 +157,23 @@ class Gateway:
         return served, await self.downloader.list(bucket, prefix, delimiter, marker, limit)
 
     async def upload_progress(self, identity: Identity, bucket: str, object_name: str) -> Progress:
-        """The newest upload of a name; INIT_UNSPECIFIED when it exists on chain only. NoSuchObject."""
+        """The newest upload of a name; INIT_UNSPECIFIED when it exists on chain only. NotYetOnChain."""
         served = await self.access.served_bucket(bucket)
         try:
             job = (await self.tasknode.get_job_of(bucket, object_name)).job
         except NoSuchObject:
-            await self.access.view.chain.head_object(bucket, object_name)
+            await self._on_chain(bucket, object_name)
             return Progress(JobState.INIT_UNSPECIFIED, "")
         entry = ObjectEntry(job, job.updated_at_ms)
         await self.access.require_object(identity, served, object_name, Action.GET_OBJECT, entry)
         return Progress(job.state, job.error)
+
+    async def _on_chain(self, bucket: str, object_name: str) -> ChainObject:
+        """NotYetOnChain: our view of the chain may lag behind that of who asks."""
+        try:
+            return await self.access.view.chain.head_object(bucket, object_name)
+        except NoSuchObject:
+            raise NotYetOnChain(bucket, object_name) from None
 
     async def _delegated_order(self, identity: Identity, account: Address, bucket: Bucket, put: Put) -> PutOrder:
         if bucket.delegation_disabled:
@@ -140,6 +192,8 @@ class Gateway:
             visibility=put.visibility,
             headers=put.headers,
             request_id=put.request_id,
+            precondition=put.precondition,
+            tags=put.tags,
         )
 
     async def _require_overwrite(self, identity: Identity, bucket: Bucket, put: Put) -> None:
@@ -184,6 +238,8 @@ class Gateway:
             version=expected.version,
             expected_root=expected.checksums[0] if expected.checksums else None,
             request_id=put.request_id,
+            precondition=put.precondition,
+            tags=put.tags,
         )
 
 

@@ -20,18 +20,16 @@ TAGGING: Final = "x-amz-tagging"
 _ALLOWED = re.compile(r"[\w\s+\-=.:/@]*")  # letters, digits and blanks of any script, and _ + - = . : / @
 
 
-def of_header(head: RequestHead) -> dict[str, str]:
+def tags_of_header(head: RequestHead) -> dict[str, str]:
     """From x-amz-tagging: a query string. InvalidTag, InvalidArgument."""
     try:
-        given = [
-            (name.decode(), value.decode()) for name, value in parse_query(head.header(TAGGING))
-        ]
+        given = [(name.decode(), value.decode()) for name, value in parse_query(head.header(TAGGING))]
     except UnicodeDecodeError as error:
         raise InvalidArgument(TAGGING, "it is not UTF-8") from error
     return checked(given)
 
 
-def of_xml(body: bytes) -> dict[str, str]:
+def tags_of_xml(body: bytes) -> dict[str, str]:
     """From a Tagging document. MalformedXml, InvalidTag."""
     tag_set = xml_in.only(xml_in.parsed(body, "Tagging"), "TagSet")
     return checked([(xml_in.text(tag, "Key"), xml_in.text(tag, "Value")) for tag in xml_in.children(tag_set, "Tag")])

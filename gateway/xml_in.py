@@ -12,6 +12,7 @@ from gateway.errors import MalformedXml
 
 __all__ = ["Element", "children", "local", "only", "parsed", "text"]
 
+
 def parsed(body: bytes, name: str) -> Element:
     """The root of a document that is called `name`. MalformedXml, also for one with a DTD.
 

@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from proto import common_pb2 as proto_dot_common__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x14proto/tasknode.proto\x12\x19greenfield_sp.tasknode.v1\x1a\x12proto/common.proto\"\x1f\n\rNotifyRequest\x12\x0e\n\x06job_id\x18\x01 \x01(\x04\"_\n\x13\x44\x65leteObjectRequest\x12\x0e\n\x06\x62ucket\x18\x01 \x01(\t\x12\x13\n\x0bobject_name\x18\x02 \x01(\t\x12\x0f\n\x07\x61\x63\x63ount\x18\x03 \x01(\t\x12\x12\n\nrequest_id\x18\x04 \x01(\t\"\xad\x05\n\x03Job\x12\n\n\x02id\x18\x01 \x01(\x04\x12\r\n\x05state\x18\x02 \x01(\r\x12\x13\n\x0brow_version\x18\x03 \x01(\x04\x12\x0e\n\x06\x62ucket\x18\x04 \x01(\t\x12\x13\n\x0bobject_name\x18\x05 \x01(\t\x12\x0f\n\x07\x61\x63\x63ount\x18\x06 \x01(\t\x12\x12\n\nvisibility\x18\x07 \x01(\r\x12<\n\x07headers\x18\x08 \x03(\x0b\x32+.greenfield_sp.tasknode.v1.Job.HeadersEntry\x12\x11\n\tdelegated\x18\t \x01(\x08\x12\x11\n\tobject_id\x18\n \x01(\x04\x12\x0f\n\x07version\x18\x0b \x01(\x04\x12\x19\n\x0cpayload_size\x18\x0c \x01(\x04H\x00\x88\x01\x01\x12\x0c\n\x04root\x18\r \x01(\x0c\x12\x19\n\x11segment_checksums\x18\x0e \x03(\x0c\x12\x10\n\x08\x61ttempts\x18\x0f \x01(\r\x12\x1f\n\x12next_attempt_at_ms\x18\x10 \x01(\x03H\x01\x88\x01\x01\x12\x10\n\x08given_up\x18\x11 \x01(\x08\x12\x13\n\x0blease_owner\x18\x12 \x01(\t\x12\x16\n\x0elease_until_ms\x18\x13 \x01(\x03\x12\x0f\n\x07tx_hash\x18\x14 \x01(\t\x12\r\n\x05\x65rror\x18\x15 \x01(\t\x12\x12\n\nrequest_id\x18\x16 \x01(\t\x12\x15\n\rcreated_at_ms\x18\x17 \x01(\x03\x12\x15\n\rupdated_at_ms\x18\x18 \x01(\x03\x12\x0f\n\x07\x63ollect\x18\x19 \x01(\x08\x12\x36\n\x06params\x18\x1a \x01(\x0b\x32&.greenfield_sp.common.v1.StorageParams\x1a.\n\x0cHeadersEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x42\x0f\n\r_payload_sizeB\x15\n\x13_next_attempt_at_ms\"\x89\x02\n\tSecondary\x12\x0e\n\x06job_id\x18\x01 \x01(\x04\x12\x18\n\x10redundancy_index\x18\x02 \x01(\r\x12\x10\n\x08provider\x18\x03 \x01(\t\x12\x39\n\x08\x61pproval\x18\x04 \x01(\x0b\x32\'.greenfield_sp.common.v1.SignedApproval\x12\r\n\x05state\x18\x05 \x01(\r\x12\x16\n\x0eintegrity_hash\x18\x06 \x01(\x0c\x12\x11\n\tsignature\x18\x07 \x01(\x0c\x12\x10\n\x08\x61ttempts\x18\x08 \x01(\r\x12\r\n\x05\x65rror\x18\t \x01(\t\x12\x15\n\rstarted_at_ms\x18\n \x01(\x03\x12\x13\n\x0b\x65nded_at_ms\x18\x0b \x01(\x03\"\xac\x01\n\nHistoryRow\x12\x0e\n\x06job_id\x18\x01 \x01(\x04\x12\x0b\n\x03seq\x18\x02 \x01(\r\x12\r\n\x05\x61t_ms\x18\x03 \x01(\x03\x12\x12\n\nfrom_state\x18\x04 \x01(\r\x12\r\n\x05state\x18\x05 \x01(\r\x12\r\n\x05\x65vent\x18\x06 \x01(\t\x12\x0f\n\x07\x61ttempt\x18\x07 \x01(\r\x12\x0e\n\x06reason\x18\x08 \x01(\t\x12\x10\n\x08provider\x18\t \x01(\t\x12\r\n\x05\x61\x63tor\x18\n \x01(\t\"e\n\x0fListJobsRequest\x12\x0e\n\x06states\x18\x01 \x03(\r\x12\x0e\n\x06\x62ucket\x18\x02 \x01(\t\x12\x13\n\x0b\x66\x61iled_only\x18\x03 \x01(\x08\x12\x0e\n\x06\x62\x65\x66ore\x18\x04 \x01(\x04\x12\r\n\x05limit\x18\x05 \x01(\r\"\xb2\x01\n\rListJobsReply\x12,\n\x04jobs\x18\x01 \x03(\x0b\x32\x1e.greenfield_sp.tasknode.v1.Job\x12\x44\n\x06\x63ounts\x18\x02 \x03(\x0b\x32\x34.greenfield_sp.tasknode.v1.ListJobsReply.CountsEntry\x1a-\n\x0b\x43ountsEntry\x12\x0b\n\x03key\x18\x01 \x01(\r\x12\r\n\x05value\x18\x02 \x01(\x04:\x02\x38\x01\"D\n\rGetJobRequest\x12\x0e\n\x06job_id\x18\x01 \x01(\x04\x12\x0e\n\x06\x62ucket\x18\x02 \x01(\t\x12\x13\n\x0bobject_name\x18\x03 \x01(\t\"\xab\x01\n\tJobDetail\x12+\n\x03job\x18\x01 \x01(\x0b\x32\x1e.greenfield_sp.tasknode.v1.Job\x12\x39\n\x0bsecondaries\x18\x02 \x03(\x0b\x32$.greenfield_sp.tasknode.v1.Secondary\x12\x36\n\x07history\x18\x03 \x03(\x0b\x32%.greenfield_sp.tasknode.v1.HistoryRow\"!\n\x0fRetryJobRequest\x12\x0e\n\x06job_id\x18\x01 \x01(\x04\"\x90\x01\n\x0eSetTagsRequest\x12\x0e\n\x06job_id\x18\x01 \x01(\x04\x12\x41\n\x04tags\x18\x02 \x03(\x0b\x32\x33.greenfield_sp.tasknode.v1.SetTagsRequest.TagsEntry\x1a+\n\tTagsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\":\n\x14SetVisibilityRequest\x12\x0e\n\x06job_id\x18\x01 \x01(\x04\x12\x12\n\nvisibility\x18\x02 \x01(\r\"%\n\x12SetVisibilityReply\x12\x0f\n\x07\x63hanged\x18\x01 \x01(\x08\x32\xf7\x05\n\x08TaskNode\x12R\n\x06Notify\x12(.greenfield_sp.tasknode.v1.NotifyRequest\x1a\x1e.greenfield_sp.common.v1.Empty\x12^\n\x0c\x44\x65leteObject\x12..greenfield_sp.tasknode.v1.DeleteObjectRequest\x1a\x1e.greenfield_sp.common.v1.Empty\x12`\n\x08ListJobs\x12*.greenfield_sp.tasknode.v1.ListJobsRequest\x1a(.greenfield_sp.tasknode.v1.ListJobsReply\x12X\n\x06GetJob\x12(.greenfield_sp.tasknode.v1.GetJobRequest\x1a$.greenfield_sp.tasknode.v1.JobDetail\x12\\\n\x08WatchJob\x12(.greenfield_sp.tasknode.v1.GetJobRequest\x1a$.greenfield_sp.tasknode.v1.JobDetail0\x01\x12V\n\x08RetryJob\x12*.greenfield_sp.tasknode.v1.RetryJobRequest\x1a\x1e.greenfield_sp.tasknode.v1.Job\x12T\n\x07SetTags\x12).greenfield_sp.tasknode.v1.SetTagsRequest\x1a\x1e.greenfield_sp.common.v1.Empty\x12o\n\rSetVisibility\x12/.greenfield_sp.tasknode.v1.SetVisibilityRequest\x1a-.greenfield_sp.tasknode.v1.SetVisibilityReplyb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x14proto/tasknode.proto\x12\x19greenfield_sp.tasknode.v1\x1a\x12proto/common.proto\"\x1f\n\rNotifyRequest\x12\x0e\n\x06job_id\x18\x01 \x01(\x04\"t\n\x13\x44\x65leteObjectRequest\x12\x0e\n\x06\x62ucket\x18\x01 \x01(\t\x12\x13\n\x0bobject_name\x18\x02 \x01(\t\x12\x0f\n\x07\x61\x63\x63ount\x18\x03 \x01(\t\x12\x12\n\nrequest_id\x18\x04 \x01(\t\x12\x13\n\x0bonly_job_id\x18\x05 \x01(\x04\"\xad\x05\n\x03Job\x12\n\n\x02id\x18\x01 \x01(\x04\x12\r\n\x05state\x18\x02 \x01(\r\x12\x13\n\x0brow_version\x18\x03 \x01(\x04\x12\x0e\n\x06\x62ucket\x18\x04 \x01(\t\x12\x13\n\x0bobject_name\x18\x05 \x01(\t\x12\x0f\n\x07\x61\x63\x63ount\x18\x06 \x01(\t\x12\x12\n\nvisibility\x18\x07 \x01(\r\x12<\n\x07headers\x18\x08 \x03(\x0b\x32+.greenfield_sp.tasknode.v1.Job.HeadersEntry\x12\x11\n\tdelegated\x18\t \x01(\x08\x12\x11\n\tobject_id\x18\n \x01(\x04\x12\x0f\n\x07version\x18\x0b \x01(\x04\x12\x19\n\x0cpayload_size\x18\x0c \x01(\x04H\x00\x88\x01\x01\x12\x0c\n\x04root\x18\r \x01(\x0c\x12\x19\n\x11segment_checksums\x18\x0e \x03(\x0c\x12\x10\n\x08\x61ttempts\x18\x0f \x01(\r\x12\x1f\n\x12next_attempt_at_ms\x18\x10 \x01(\x03H\x01\x88\x01\x01\x12\x10\n\x08given_up\x18\x11 \x01(\x08\x12\x13\n\x0blease_owner\x18\x12 \x01(\t\x12\x16\n\x0elease_until_ms\x18\x13 \x01(\x03\x12\x0f\n\x07tx_hash\x18\x14 \x01(\t\x12\r\n\x05\x65rror\x18\x15 \x01(\t\x12\x12\n\nrequest_id\x18\x16 \x01(\t\x12\x15\n\rcreated_at_ms\x18\x17 \x01(\x03\x12\x15\n\rupdated_at_ms\x18\x18 \x01(\x03\x12\x0f\n\x07\x63ollect\x18\x19 \x01(\x08\x12\x36\n\x06params\x18\x1a \x01(\x0b\x32&.greenfield_sp.common.v1.StorageParams\x1a.\n\x0cHeadersEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x42\x0f\n\r_payload_sizeB\x15\n\x13_next_attempt_at_ms\"\x89\x02\n\tSecondary\x12\x0e\n\x06job_id\x18\x01 \x01(\x04\x12\x18\n\x10redundancy_index\x18\x02 \x01(\r\x12\x10\n\x08provider\x18\x03 \x01(\t\x12\x39\n\x08\x61pproval\x18\x04 \x01(\x0b\x32\'.greenfield_sp.common.v1.SignedApproval\x12\r\n\x05state\x18\x05 \x01(\r\x12\x16\n\x0eintegrity_hash\x18\x06 \x01(\x0c\x12\x11\n\tsignature\x18\x07 \x01(\x0c\x12\x10\n\x08\x61ttempts\x18\x08 \x01(\r\x12\r\n\x05\x65rror\x18\t \x01(\t\x12\x15\n\rstarted_at_ms\x18\n \x01(\x03\x12\x13\n\x0b\x65nded_at_ms\x18\x0b \x01(\x03\"\xac\x01\n\nHistoryRow\x12\x0e\n\x06job_id\x18\x01 \x01(\x04\x12\x0b\n\x03seq\x18\x02 \x01(\r\x12\r\n\x05\x61t_ms\x18\x03 \x01(\x03\x12\x12\n\nfrom_state\x18\x04 \x01(\r\x12\r\n\x05state\x18\x05 \x01(\r\x12\r\n\x05\x65vent\x18\x06 \x01(\t\x12\x0f\n\x07\x61ttempt\x18\x07 \x01(\r\x12\x0e\n\x06reason\x18\x08 \x01(\t\x12\x10\n\x08provider\x18\t \x01(\t\x12\r\n\x05\x61\x63tor\x18\n \x01(\t\"e\n\x0fListJobsRequest\x12\x0e\n\x06states\x18\x01 \x03(\r\x12\x0e\n\x06\x62ucket\x18\x02 \x01(\t\x12\x13\n\x0b\x66\x61iled_only\x18\x03 \x01(\x08\x12\x0e\n\x06\x62\x65\x66ore\x18\x04 \x01(\x04\x12\r\n\x05limit\x18\x05 \x01(\r\"\xb2\x01\n\rListJobsReply\x12,\n\x04jobs\x18\x01 \x03(\x0b\x32\x1e.greenfield_sp.tasknode.v1.Job\x12\x44\n\x06\x63ounts\x18\x02 \x03(\x0b\x32\x34.greenfield_sp.tasknode.v1.ListJobsReply.CountsEntry\x1a-\n\x0b\x43ountsEntry\x12\x0b\n\x03key\x18\x01 \x01(\r\x12\r\n\x05value\x18\x02 \x01(\x04:\x02\x38\x01\"D\n\rGetJobRequest\x12\x0e\n\x06job_id\x18\x01 \x01(\x04\x12\x0e\n\x06\x62ucket\x18\x02 \x01(\t\x12\x13\n\x0bobject_name\x18\x03 \x01(\t\"\xab\x01\n\tJobDetail\x12+\n\x03job\x18\x01 \x01(\x0b\x32\x1e.greenfield_sp.tasknode.v1.Job\x12\x39\n\x0bsecondaries\x18\x02 \x03(\x0b\x32$.greenfield_sp.tasknode.v1.Secondary\x12\x36\n\x07history\x18\x03 \x03(\x0b\x32%.greenfield_sp.tasknode.v1.HistoryRow\"!\n\x0fRetryJobRequest\x12\x0e\n\x06job_id\x18\x01 \x01(\x04\"\x90\x01\n\x0eSetTagsRequest\x12\x0e\n\x06job_id\x18\x01 \x01(\x04\x12\x41\n\x04tags\x18\x02 \x03(\x0b\x32\x33.greenfield_sp.tasknode.v1.SetTagsRequest.TagsEntry\x1a+\n\tTagsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\":\n\x14SetVisibilityRequest\x12\x0e\n\x06job_id\x18\x01 \x01(\x04\x12\x12\n\nvisibility\x18\x02 \x01(\r\"%\n\x12SetVisibilityReply\x12\x0f\n\x07\x63hanged\x18\x01 \x01(\x08\x32\xf7\x05\n\x08TaskNode\x12R\n\x06Notify\x12(.greenfield_sp.tasknode.v1.NotifyRequest\x1a\x1e.greenfield_sp.common.v1.Empty\x12^\n\x0c\x44\x65leteObject\x12..greenfield_sp.tasknode.v1.DeleteObjectRequest\x1a\x1e.greenfield_sp.common.v1.Empty\x12`\n\x08ListJobs\x12*.greenfield_sp.tasknode.v1.ListJobsRequest\x1a(.greenfield_sp.tasknode.v1.ListJobsReply\x12X\n\x06GetJob\x12(.greenfield_sp.tasknode.v1.GetJobRequest\x1a$.greenfield_sp.tasknode.v1.JobDetail\x12\\\n\x08WatchJob\x12(.greenfield_sp.tasknode.v1.GetJobRequest\x1a$.greenfield_sp.tasknode.v1.JobDetail0\x01\x12V\n\x08RetryJob\x12*.greenfield_sp.tasknode.v1.RetryJobRequest\x1a\x1e.greenfield_sp.tasknode.v1.Job\x12T\n\x07SetTags\x12).greenfield_sp.tasknode.v1.SetTagsRequest\x1a\x1e.greenfield_sp.common.v1.Empty\x12o\n\rSetVisibility\x12/.greenfield_sp.tasknode.v1.SetVisibilityRequest\x1a-.greenfield_sp.tasknode.v1.SetVisibilityReplyb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -41,35 +41,35 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_NOTIFYREQUEST']._serialized_start=71
   _globals['_NOTIFYREQUEST']._serialized_end=102
   _globals['_DELETEOBJECTREQUEST']._serialized_start=104
-  _globals['_DELETEOBJECTREQUEST']._serialized_end=199
-  _globals['_JOB']._serialized_start=202
-  _globals['_JOB']._serialized_end=887
-  _globals['_JOB_HEADERSENTRY']._serialized_start=801
-  _globals['_JOB_HEADERSENTRY']._serialized_end=847
-  _globals['_SECONDARY']._serialized_start=890
-  _globals['_SECONDARY']._serialized_end=1155
-  _globals['_HISTORYROW']._serialized_start=1158
-  _globals['_HISTORYROW']._serialized_end=1330
-  _globals['_LISTJOBSREQUEST']._serialized_start=1332
-  _globals['_LISTJOBSREQUEST']._serialized_end=1433
-  _globals['_LISTJOBSREPLY']._serialized_start=1436
-  _globals['_LISTJOBSREPLY']._serialized_end=1614
-  _globals['_LISTJOBSREPLY_COUNTSENTRY']._serialized_start=1569
-  _globals['_LISTJOBSREPLY_COUNTSENTRY']._serialized_end=1614
-  _globals['_GETJOBREQUEST']._serialized_start=1616
-  _globals['_GETJOBREQUEST']._serialized_end=1684
-  _globals['_JOBDETAIL']._serialized_start=1687
-  _globals['_JOBDETAIL']._serialized_end=1858
-  _globals['_RETRYJOBREQUEST']._serialized_start=1860
-  _globals['_RETRYJOBREQUEST']._serialized_end=1893
-  _globals['_SETTAGSREQUEST']._serialized_start=1896
-  _globals['_SETTAGSREQUEST']._serialized_end=2040
-  _globals['_SETTAGSREQUEST_TAGSENTRY']._serialized_start=1997
-  _globals['_SETTAGSREQUEST_TAGSENTRY']._serialized_end=2040
-  _globals['_SETVISIBILITYREQUEST']._serialized_start=2042
-  _globals['_SETVISIBILITYREQUEST']._serialized_end=2100
-  _globals['_SETVISIBILITYREPLY']._serialized_start=2102
-  _globals['_SETVISIBILITYREPLY']._serialized_end=2139
-  _globals['_TASKNODE']._serialized_start=2142
-  _globals['_TASKNODE']._serialized_end=2901
+  _globals['_DELETEOBJECTREQUEST']._serialized_end=220
+  _globals['_JOB']._serialized_start=223
+  _globals['_JOB']._serialized_end=908
+  _globals['_JOB_HEADERSENTRY']._serialized_start=822
+  _globals['_JOB_HEADERSENTRY']._serialized_end=868
+  _globals['_SECONDARY']._serialized_start=911
+  _globals['_SECONDARY']._serialized_end=1176
+  _globals['_HISTORYROW']._serialized_start=1179
+  _globals['_HISTORYROW']._serialized_end=1351
+  _globals['_LISTJOBSREQUEST']._serialized_start=1353
+  _globals['_LISTJOBSREQUEST']._serialized_end=1454
+  _globals['_LISTJOBSREPLY']._serialized_start=1457
+  _globals['_LISTJOBSREPLY']._serialized_end=1635
+  _globals['_LISTJOBSREPLY_COUNTSENTRY']._serialized_start=1590
+  _globals['_LISTJOBSREPLY_COUNTSENTRY']._serialized_end=1635
+  _globals['_GETJOBREQUEST']._serialized_start=1637
+  _globals['_GETJOBREQUEST']._serialized_end=1705
+  _globals['_JOBDETAIL']._serialized_start=1708
+  _globals['_JOBDETAIL']._serialized_end=1879
+  _globals['_RETRYJOBREQUEST']._serialized_start=1881
+  _globals['_RETRYJOBREQUEST']._serialized_end=1914
+  _globals['_SETTAGSREQUEST']._serialized_start=1917
+  _globals['_SETTAGSREQUEST']._serialized_end=2061
+  _globals['_SETTAGSREQUEST_TAGSENTRY']._serialized_start=2018
+  _globals['_SETTAGSREQUEST_TAGSENTRY']._serialized_end=2061
+  _globals['_SETVISIBILITYREQUEST']._serialized_start=2063
+  _globals['_SETVISIBILITYREQUEST']._serialized_end=2121
+  _globals['_SETVISIBILITYREPLY']._serialized_start=2123
+  _globals['_SETVISIBILITYREPLY']._serialized_end=2160
+  _globals['_TASKNODE']._serialized_start=2163
+  _globals['_TASKNODE']._serialized_end=2922
 # @@protoc_insertion_point(module_scope)

@@ -46,10 +46,13 @@ class DeleteObjectRequest(_message.Message):
     OBJECT_NAME_FIELD_NUMBER: _builtins.int
     ACCOUNT_FIELD_NUMBER: _builtins.int
     REQUEST_ID_FIELD_NUMBER: _builtins.int
+    ONLY_JOB_ID_FIELD_NUMBER: _builtins.int
     bucket: _builtins.str
     object_name: _builtins.str
     account: _builtins.str
     request_id: _builtins.str
+    only_job_id: _builtins.int
+    """not 0: only while the name means this put"""
     def __init__(
         self,
         *,
@@ -57,10 +60,11 @@ class DeleteObjectRequest(_message.Message):
         object_name: _builtins.str = ...,
         account: _builtins.str = ...,
         request_id: _builtins.str = ...,
+        only_job_id: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["account", b"account", "bucket", b"bucket", "object_name", b"object_name", "request_id", b"request_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account", b"account", "bucket", b"bucket", "object_name", b"object_name", "only_job_id", b"only_job_id", "request_id", b"request_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -5,24 +5,45 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, cast
 
 import grpc
 
 from proto import receiver_pb2 as pb
+from proto.receiver_pb2_grpc import OwnReceiverStub
+from receiver.gathering import Gatherer, Holders, Pieces, Wanted, column_sets
 from sp.domain.approvals import Offer, PieceRequest
+from sp.domain.challenges import Challenge
 from sp.domain.errors import ServiceUnavailable
-from sp.domain.ids import Checksum, SegmentIndex, Signature
+from sp.domain.findings import Finding, ScrubOrder, Tally
+from sp.domain.ids import Checksum, ObjectId, RedundancyIndex, SegmentIndex, Signature
 from sp.runtime.channels import Channels
 from sp.runtime.chunks import CHUNK_BYTES, chunks_of
 from sp.runtime.parts import Parts
 from sp.runtime.rpc import dial
 from sp.wire import common as wire
+from sp.wire import scrub
 from sp.wire.bulk import bytes_message, payload_of
 
-__all__ = ["CHUNK_BYTES", "GroupSender", "GrpcReceivers", "Receipt", "Receivers", "open_receivers"]
+__all__ = [
+    "CHUNK_BYTES",
+    "Gatherer",
+    "GroupSender",
+    "GrpcReceivers",
+    "Holders",
+    "OwnReceiver",
+    "Pieces",
+    "Receipt",
+    "Receivers",
+    "Wanted",
+    "column_sets",
+    "connect",
+    "open_receivers",
+]
 
 MAX_CHANNELS: Final = 256
+SCRUB_TIMEOUT_S: Final = 24 * 3600.0
+CHALLENGE_TIMEOUT_S: Final = 120.0
 CALL_TIMEOUT_S: Final = 30.0
 """Of calls that bring no deadline of their own; both of a Receiver's stream and bring one."""
 
@@ -133,6 +154,47 @@ class _Sender:
         receipt = (await _reply(self._call, self._endpoint)).receipt
         await self._call.code()  # the far side has ended the call as well
         return Receipt(wire.checksum(receipt.integrity_hash), Signature(receipt.signature))
+
+
+class OwnReceiver(Protocol):
+    """This provider's own Receiver, as its other services and its operator see it. Strangers cannot call this."""
+
+    def scrub(self, order: ScrubOrder) -> AsyncIterator[Finding | Tally]:
+        """Check, and repair, the pieces held for others. Findings as they are made, of more than one object only those
+        that are not well; tallies now and then and at the end. NoSuchObject, Overloaded."""
+
+    async def challenge(self, object_id: ObjectId, index: RedundancyIndex, segment: SegmentIndex) -> Challenge:
+        """Proof that this provider has one piece of an object as the chain knows it. NoSuchObjectId, PieceNotFound,
+        TooFewPieces."""
+
+
+class OwnReceiverClient:
+    """An OwnReceiver in another process."""
+
+    def __init__(self, channel: grpc.aio.Channel) -> None:
+        self._stub = OwnReceiverStub(channel)
+
+    async def scrub(self, order: ScrubOrder) -> AsyncIterator[Finding | Tally]:
+        call = self._stub.Scrub(scrub.order_pb(order), timeout=SCRUB_TIMEOUT_S)
+        try:
+            async for frame in call:
+                yield scrub.frame(frame)
+        finally:
+            call.cancel()  # nothing left to cancel once it has ended
+
+    async def challenge(self, object_id: ObjectId, index: RedundancyIndex, segment: SegmentIndex) -> Challenge:
+        request = scrub.challenge_pb(object_id, index, segment)
+        return await scrub.answer(request, self._stub.Challenge(request, timeout=CHALLENGE_TIMEOUT_S))
+
+
+async def connect(parts: Parts) -> OwnReceiver:
+    """The Receiver of this SP: the one in this process, else a client of the one at its internal endpoint."""
+    if local := parts.local("receiver"):
+        return cast("OwnReceiver", local)
+    target, tls = parts.common.endpoint.receiver, parts.common.tls
+    return OwnReceiverClient(
+        await parts.once(f"channel {target}", lambda: dial(target, tls=tls, timeout_s=CALL_TIMEOUT_S))
+    )
 
 
 async def open_receivers(parts: Parts) -> Receivers:

@@ -82,8 +82,8 @@ def check_piece_request(
     """InvalidRequest, UnknownProvider, SignatureError."""
     if len(signature) != _SIGNATURE_BYTES or not 0 <= request.segment < _MAX_SEGMENTS:
         raise InvalidRequest("signature or segment out of bounds")
-    if request.redundancy_index <= PRIMARY:
-        raise InvalidRequest("whole segments are with the primary, not here")
+    if request.redundancy_index < PRIMARY:
+        raise InvalidRequest(f"there is no redundancy index {request.redundancy_index}")
     if asker is None or not asker.in_service:
         raise UnknownProvider(request.asker)
     if request.holder != me:

@@ -9,6 +9,8 @@ from typing import Any, Final
 import grpc
 
 from proto import receiver_pb2 as pb
+from proto import scrub_pb2
+from proto.receiver_pb2_grpc import OwnReceiverServicer, add_OwnReceiverServicer_to_server
 from receiver.client import CHUNK_BYTES, Receipt
 from receiver.frames import ChunkFrame, EndFrame, Frame, Held, OfferFrame, PieceFrame
 from receiver.service import ReceiverService
@@ -16,9 +18,11 @@ from sp.domain.errors import InvalidRequest
 from sp.domain.ids import SegmentIndex
 from sp.runtime.rpc import Serving
 from sp.wire import common as wire
+from sp.wire import scrub
 from sp.wire.bulk import bytes_message, payload_of
 
 SERVICE: Final = "greenfield_sp.receiver.v1.Receiver"
+OWN_SERVICE: Final = "greenfield_sp.receiver.v1.OwnReceiver"
 MAX_MESSAGE_BYTES: Final = CHUNK_BYTES + 16 * 1024
 """A chunk and its frame; an offer has at most 4 KiB."""
 
@@ -41,6 +45,27 @@ class ReceiverRpc:
         async with aclosing(self._receiver.get_piece(wire.piece_request(request.request), request.signature)) as chunks:
             async for chunk in chunks:
                 yield chunk
+
+
+class OwnReceiverRpc(OwnReceiverServicer):
+    """On the internal endpoint only: who calls there is this provider."""
+
+    def __init__(self, receiver: ReceiverService) -> None:
+        self._receiver = receiver
+
+    async def Scrub(self, request: scrub_pb2.ScrubRequest, context: Any) -> AsyncIterator[scrub_pb2.ScrubFrame]:
+        async for each in self._receiver.scrub(scrub.order(request)):
+            yield scrub.frame_pb(each)
+
+    async def Challenge(
+        self, request: scrub_pb2.ChallengeRequest, context: Any
+    ) -> AsyncIterator[scrub_pb2.ChallengeFrame]:
+        for frame in scrub.answer_pb(await self._receiver.challenge(*scrub.asked(request))):
+            yield frame
+
+
+def served_inside(receiver: ReceiverService) -> Serving:
+    return Serving(add_OwnReceiverServicer_to_server, OwnReceiverRpc(receiver), OWN_SERVICE)
 
 
 def served(receiver: ReceiverService) -> Serving:

@@ -12,17 +12,21 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass, field, replace
 
 from chain.client import Chain
+from downloader.client import Downloader
 from piecestore.store import PieceStore
 from piecestore.verified import read_verified
 from receiver import offers
 from receiver.claims import Claim, Claims, GroupKey
 from receiver.client import CHUNK_BYTES, Receipt
 from receiver.config import ReceiverConfig
+from receiver.damage import DamagedPieces
 from receiver.frames import Frame, Held, OfferFrame
+from receiver.inspecting import GroupInspector
 from receiver.receiving import Column, Receiving, present
 from receiver.verdicts import Verdict, verdict
 from signer.client import Signer
 from sp.domain.approvals import ObjectRef, Offer, PieceRequest, ReceiptDoc
+from sp.domain.challenges import Challenge
 from sp.domain.contents import Content, content_of
 from sp.domain.errors import (
     DeadlineExceeded,
@@ -31,12 +35,16 @@ from sp.domain.errors import (
     NoSuchObjectId,
     PieceCorrupt,
     PieceNotFound,
+    ShortPiece,
     SignatureError,
+    StoreFailed,
 )
-from sp.domain.ids import Address, Checksum, ObjectId, RedundancyIndex, SegmentIndex
+from sp.domain.findings import Finding, ScrubOrder, Tally
+from sp.domain.ids import PRIMARY, Address, Checksum, ObjectId, RedundancyIndex, SegmentIndex
 from sp.domain.integrity import expected_for, integrity_hash
 from sp.domain.jobs import ReceivedGroup, ReceivedPiece, ReceivedState
-from sp.domain.ledger import Action, ChainObject
+from sp.domain.ledger import Action, Bucket, ChainObject
+from sp.runtime.chunks import chunks_of
 from sp.runtime.clock import Clock
 from sp.runtime.limits import Slots
 from sp.runtime.log import get_logger
@@ -46,7 +54,7 @@ from spdb.received import Received
 
 SIGNED = counter("sp_receiver_groups_signed_total", "Replicate data groups received whole and signed for")
 DROPPED = counter("sp_receiver_groups_dropped_total", "Replicate data groups removed", ["reason"])
-CORRUPT = counter("sp_receiver_corrupt_pieces_total", "Pieces found damaged when another provider asked for them")
+CORRUPT = counter("sp_receiver_corrupt_pieces_total", "Pieces found lost or damaged when another provider asked")
 
 log = get_logger(__name__)
 
@@ -66,6 +74,9 @@ class ReceiverService:
     openings: Slots
     streams: Slots
     reads: Slots
+    segments: Downloader
+    damaged: DamagedPieces
+    inspector: GroupInspector
     newest: offers.NewestOffers = field(default_factory=offers.NewestOffers)
     _by_sender: dict[Address, Slots] = field(default_factory=dict)
 
@@ -87,13 +98,18 @@ class ReceiverService:
             yield await self._conclude(offer, group, checksums)
 
     async def get_piece(self, request: PieceRequest, signature: bytes) -> AsyncGenerator[bytes, None]:
-        """The verified bytes of one piece, in chunks. InvalidRequest, UnknownProvider, SignatureError, NoSuchObjectId,
-        PieceNotFound, PieceCorrupt (and not one byte of it), Overloaded."""
+        """The verified bytes of one piece, or (PRIMARY) of one segment of which this is the primary, in chunks.
+        InvalidRequest, UnknownProvider, SignatureError, NoSuchObjectId, PieceNotFound, PieceCorrupt (and not one byte
+        of it), Overloaded. A piece that is found lost or damaged is mended soon afterwards."""
         me = (await self.signer.keys()).operator
         asker = (await self.chain.storage_providers()).get(request.asker)
         offers.check_piece_request(request, signature, asker=asker, me=me, now_s=self._now_s())
         with self.reads.slot():
-            await self._check_reader(request)
+            bucket = await self._check_reader(request)
+            if request.redundancy_index == PRIMARY:
+                async for chunk in self._segment(request, bucket, me):
+                    yield chunk
+                return
             piece = await self._piece(request)
             view = memoryview(piece)
             for start in range(0, len(view), CHUNK_BYTES):
@@ -112,6 +128,23 @@ class ReceiverService:
         except NoSuchObjectId:
             found = None
         return verdict(group, found, (await self.signer.keys()).operator)
+
+    def scrub(self, order: ScrubOrder) -> AsyncIterator[Finding | Tally]:
+        """`GroupInspector.run`: for the operator of this provider."""
+        return self.inspector.run(order)
+
+    async def challenge(self, object_id: ObjectId, index: RedundancyIndex, segment: SegmentIndex) -> Challenge:
+        """Proof that this provider has one piece of an object as the chain knows it; a damaged one is made again
+        first. For this provider's own services. NoSuchObjectId, PieceNotFound, TooFewPieces."""
+        version = (await self.chain.head_object_by_id(object_id)).version
+        group = await self._group_of(object_id, version, index, segment)
+        try:
+            piece = await self._read(group, segment)
+        except (PieceNotFound, ShortPiece, PieceCorrupt):
+            await self.inspector.checker.mender.mend(group, segment)
+            piece = await self._read(group, segment)
+        assert group.integrity_hash is not None
+        return Challenge(object_id, version, index, segment, piece, group.piece_checksums, group.integrity_hash)
 
     # --- taking a group -----------------------------------------------------------------------------------------------
 
@@ -247,28 +280,48 @@ class ReceiverService:
 
     # --- giving a piece back ------------------------------------------------------------------------------------------
 
-    async def _check_reader(self, request: PieceRequest) -> None:
+    async def _check_reader(self, request: PieceRequest) -> Bucket:
         """NoSuchObjectId, SignatureError: neither of the object's providers, nor is it public."""
         found, content = await self._content(request.object_id, request.version)
         bucket = await self.chain.head_bucket(found.bucket)
         if offers.may_read(request.asker, content, bucket):
-            return
+            return bucket
         if not await self.chain.verify_permission(None, found.bucket, found.name, Action.GET_OBJECT):
             raise SignatureError("the asker keeps no part of this object, and it is not public")
+        return bucket
+
+    async def _segment(self, request: PieceRequest, bucket: Bucket, me: Address) -> AsyncIterator[bytes]:
+        """For a secondary that has too few siblings left to make a piece again."""
+        if bucket.primary_sp != me:
+            raise InvalidRequest("whole segments are with the primary, not here")
+        segment = SegmentIndex(request.segment)
+        async for block in self.segments.segment(request.object_id, request.version, segment):
+            for chunk in chunks_of(block):
+                yield chunk
 
     async def _piece(self, request: PieceRequest) -> bytes:
-        index, segment = request.redundancy_index, SegmentIndex(request.segment)
-        groups = await self.records.get(request.object_id, request.version, index)
-        group = groups[0] if groups else None
-        if group is None or segment >= len(group.piece_checksums):
-            raise PieceNotFound(f"e{request.object_id}_s{segment}_p{index}")
-        key = Column(group.object, index).key(segment)
+        segment = SegmentIndex(request.segment)
+        group = await self._group_of(request.object_id, request.version, request.redundancy_index, segment)
         try:
-            return await read_verified(self.store, key, group.piece_checksums[segment], self.pool.executor)
-        except PieceCorrupt as error:
+            return await self._read(group, segment)
+        except (PieceNotFound, ShortPiece, PieceCorrupt, StoreFailed) as error:
             CORRUPT.inc()
-            log.error("piece is damaged", key=error.key, expected=error.expected, actual=error.actual)
+            self.damaged.add(_group_key(group), segment)
+            log.error("piece is not well", object_id=request.object_id, segment=segment, reason=str(error))
             raise
+
+    async def _group_of(
+        self, object_id: ObjectId, version: int, index: RedundancyIndex, segment: SegmentIndex
+    ) -> ReceivedGroup:
+        """The group that has this piece, signed for. PieceNotFound."""
+        groups = await self.records.get(object_id, version, index)
+        if not groups or segment >= len(groups[0].piece_checksums):
+            raise PieceNotFound(f"e{object_id}_s{segment}_p{index}")
+        return groups[0]
+
+    async def _read(self, group: ReceivedGroup, segment: SegmentIndex) -> bytes:
+        key = Column(group.object, group.redundancy_index).key(segment)
+        return await read_verified(self.store, key, group.piece_checksums[segment], self.pool.executor)
 
     def _now_s(self) -> int:
         return self.clock.now_ms() // 1000

@@ -87,6 +87,4 @@ def _list(connection: Connection, account: Address, domain: str, now_ms: int) ->
 
 def _remove(connection: Connection, account: Address, domain: str, public_keys: Sequence[str]) -> None:
     if names.is_storable(domain):
-        connection.execute(
-            delete(auth_keys).where(_of(account, domain), auth_keys.c.public_key.in_(list(public_keys)))
-        )
+        connection.execute(delete(auth_keys).where(_of(account, domain), auth_keys.c.public_key.in_(list(public_keys))))

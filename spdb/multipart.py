@@ -38,7 +38,8 @@ class MultipartUploads:
         return await self.db.read(lambda c: multipart.stored_parts(c, upload_id, after, limit))
 
     async def page(self, query: UploadsQuery) -> UploadsPage:
-        """Uploads that are OPEN or COMPLETING. InvalidRequest for text that is not Unicode, or holds NUL."""
+        """Uploads that are OPEN or COMPLETING, without headers and tags. InvalidRequest for text that is not Unicode,
+        or holds NUL."""
         return await self.db.read(lambda c: multipart_listing.page(c, query))
 
     # --- a part ---------------------------------------------------------------------------------------------------

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, Row, bindparam, case, delete, insert, select
 
-from sp.domain.ids import Address, ObjectId
+from sp.domain.ids import Address, JobId, ObjectId
 from sp.domain.jobs import Listing, ObjectEntry
 from spdb.database import Clock, Database
 from spdb.models.deletions import deletions
@@ -48,11 +48,13 @@ class Objects:
         """Whether no name of the bucket means anything."""
         return await self.db.read(lambda c: _is_empty(c, bucket))
 
-    async def remove(self, bucket: str, object_name: str, account: Address, actor: str, request_id: str) -> bool:
+    async def remove(
+        self, bucket: str, object_name: str, account: Address, actor: str, request_id: str, only: JobId | None = None
+    ) -> bool:
         """The name means nothing from now on, and a pending Deletion says what remains to be done. False when it meant
-        nothing before."""
+        nothing before, or not the put `only`."""
         now = self.clock.now_ms()
-        return await self.db.write(lambda c: _remove(c, bucket, object_name, account, actor, request_id, now))
+        return await self.db.write(lambda c: _remove(c, bucket, object_name, account, actor, request_id, now, only))
 
 
 _ENTRY: Final = select(jobs, objects.c.updated_at_ms.label("linked_at_ms"), object_tags.c.tags)
@@ -104,14 +106,14 @@ def _remove(
     actor: str,
     request_id: str,
     now_ms: int,
+    only: JobId | None,
 ) -> bool:
     if not (names.is_storable(bucket) and names.is_storable(object_name)):
         return False
-    removed = connection.execute(
-        delete(objects)
-        .where(objects.c.bucket == bucket, objects.c.object_name == object_name)
-        .returning(objects.c.job_id)
-    ).first()
+    unlink = delete(objects).where(objects.c.bucket == bucket, objects.c.object_name == object_name)
+    if only is not None:
+        unlink = unlink.where(objects.c.job_id == only)
+    removed = connection.execute(unlink.returning(objects.c.job_id)).first()
     if removed is None:
         return False
     job = connection.execute(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Final
 
 from spdb.cursors import Cursors
@@ -14,16 +14,21 @@ HELD_MS: Final = 600_000
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """at: id of the thing being looked at, those below are done; part: how many of its parts are done"""
+    """at: id of the thing being looked at, those below are done; rank: where among those of one id, if there are
+    several; part: how many of its parts are done"""
 
     at: int = 0
+    rank: int = 0
     part: int = 0
+
+
+_PLACE: Final = tuple(each.name for each in fields(Place))
 
 
 @dataclass(slots=True)
 class Passes:
-    """Cursors `NAME at`, `NAME part`, `NAME ended ms`, `NAME held until ms`. The last is the fencing token of whoever
-    walks: it changes with each renewal, and only he who wrote it can renew it.
+    """Cursors `NAME at`, `NAME rank`, `NAME part`, `NAME ended ms`, `NAME held until ms`. The last is the fencing token
+    of whoever walks: it changes with each renewal, and only he who wrote it can renew it.
 
     pause_ms: from the end of one pass to the start of the next
     """
@@ -37,18 +42,17 @@ class Passes:
     async def begin(self) -> Place | None:
         """Where to go on. None: nothing is due, or another process is at it. To be called again and again: it is also
         what renews the claim."""
-        place = Place(await self.cursors.get(f"{self.name} at"), await self.cursors.get(f"{self.name} part"))
+        place = Place(*[await self.cursors.get(f"{self.name} {what}") for what in _PLACE])
         if place == Place() and self.clock.now_ms() < await self.last_ms() + self.pause_ms:
             return None
         return place if await self._hold() else None
 
     async def reached(self, place: Place) -> None:
-        await self.cursors.set_all({f"{self.name} at": place.at, f"{self.name} part": place.part})
+        await self.cursors.set_all(self._values(place))
 
     async def ended(self) -> None:
         """A full pass is done."""
-        done = {f"{self.name} at": 0, f"{self.name} part": 0, f"{self.name} ended ms": self.clock.now_ms()}
-        await self.cursors.set_all(done)
+        await self.cursors.set_all({**self._values(Place()), f"{self.name} ended ms": self.clock.now_ms()})
 
     async def last_ms(self) -> int:
         """When the last full pass ended (unix ms); 0: never."""
@@ -59,6 +63,9 @@ class Passes:
         token, self._token = self._token, 0
         if token:
             await self.cursors.swap(f"{self.name} held until ms", token, 0)
+
+    def _values(self, place: Place) -> dict[str, int]:
+        return {f"{self.name} {what}": getattr(place, what) for what in _PLACE}
 
     async def _hold(self) -> bool:
         name, now = f"{self.name} held until ms", self.clock.now_ms()

@@ -1,7 +1,7 @@
 """Uploads that come in several requests: each is one job in UPLOAD_OBJECT_DOING whose segments so far are recorded.
 
-The job's own lease lasts for hours, so that the collector leaves it alone while it waits for its next part; who receives
-a part holds it for seconds, so that the death of a process delays the next attempt by no more than that.
+The job's own lease lasts for hours, so that the collector leaves it alone while it waits for its next part; who
+receives a part holds it for seconds, so that the death of a process delays the next attempt by no more than that.
 """
 
 from __future__ import annotations

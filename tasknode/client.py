@@ -35,9 +35,14 @@ class TaskNode(Protocol):
     async def notify(self, job_id: JobId) -> None:
         """A put is done: a hint that makes the work start now. Returns at once; the job row is the queue."""
 
-    async def delete_object(self, bucket: str, object_name: str, account: Address, request_id: str) -> None:
+    async def delete_object(
+        self, bucket: str, object_name: str, account: Address, request_id: str, only: JobId | None = None
+    ) -> None:
         """Unlink a name: gone for readers of this SP when it returns, and durably to be deleted on chain and, after
-        that, from every provider's store. Success when there is no such object."""
+        that, from every provider's store. Success when there is no such object.
+
+        only: of this put alone; PreconditionFailed when the name means another one, or nothing
+        """
 
     async def list_jobs(self, wanted: JobFilter) -> tuple[list[Job], dict[JobState, int]]:
         """One page of jobs, newest first, and how many jobs there are by state."""
@@ -70,9 +75,13 @@ class TaskNodeClient:
     async def notify(self, job_id: JobId) -> None:
         await self._stub.Notify(pb.NotifyRequest(job_id=job_id))
 
-    async def delete_object(self, bucket: str, object_name: str, account: Address, request_id: str) -> None:
+    async def delete_object(
+        self, bucket: str, object_name: str, account: Address, request_id: str, only: JobId | None = None
+    ) -> None:
         await self._stub.DeleteObject(
-            pb.DeleteObjectRequest(bucket=bucket, object_name=object_name, account=account, request_id=request_id)
+            pb.DeleteObjectRequest(
+                bucket=bucket, object_name=object_name, account=account, request_id=request_id, only_job_id=only or 0
+            )
         )
 
     async def list_jobs(self, wanted: JobFilter) -> tuple[list[Job], dict[JobState, int]]:

@@ -32,7 +32,8 @@ class TaskNodeRpc(TaskNodeServicer):
 
     async def DeleteObject(self, request: pb.DeleteObjectRequest, context: Any) -> common_pb2.Empty:
         account = parse_address(request.account)
-        await self._tasknode.delete_object(request.bucket, request.object_name, account, request.request_id)
+        only = JobId(request.only_job_id) if request.only_job_id else None
+        await self._tasknode.delete_object(request.bucket, request.object_name, account, request.request_id, only)
         return common_pb2.Empty()
 
     async def ListJobs(self, request: pb.ListJobsRequest, context: Any) -> pb.ListJobsReply:

@@ -68,14 +68,15 @@ class Sealer:
         rows = await self._receipts(job)
         assert [s.redundancy_index for s in rows] == list(range(job.params.secondaries))
         message = seal_message(job, rows, (await self.signer.keys()).seal)
+        height = (await self.chain.latest_block()).height
         try:
             return await self.signer.submit(message)
         except ServiceUnavailable as unanswered:
-            return await self._landed_after_all(job, unanswered)
+            return await self._landed_after_all(job, height, unanswered)
 
-    async def _landed_after_all(self, job: Job, unanswered: ServiceUnavailable) -> TxHash:
-        """The answer was lost, but the transaction may have arrived: look at the next block before failing."""
-        height = (await self.chain.latest_block()).height
+    async def _landed_after_all(self, job: Job, height: int, unanswered: ServiceUnavailable) -> TxHash:
+        """The answer was lost, but the transaction may have arrived: look at the next block before failing. height: of
+        the newest block before the broadcast, since the one with the seal may be there already."""
         await self.chain.next_block(height)
         if await self.onchain.fate(job) is Fate.SEALED:
             raise TxNotSeen("") from unanswered  # the retry asks the chain first and finds the seal

@@ -11,7 +11,7 @@ from collections import defaultdict
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 
-from sp.domain.errors import NoSuchObject
+from sp.domain.errors import NoSuchObject, PreconditionFailed
 from sp.domain.ids import Address, JobId
 from sp.domain.jobs import Job, JobFilter
 from sp.domain.ledger import Visibility
@@ -68,9 +68,13 @@ class TaskNodeService:
         """The job row is the queue: which job it is does not matter."""
         self.worker.wake()
 
-    async def delete_object(self, bucket: str, object_name: str, account: Address, request_id: str) -> None:
-        if await self.objects.remove(bucket, object_name, account, self.actor, request_id):
+    async def delete_object(
+        self, bucket: str, object_name: str, account: Address, request_id: str, only: JobId | None = None
+    ) -> None:
+        if await self.objects.remove(bucket, object_name, account, self.actor, request_id, only):
             self.chores.wake()
+        elif only is not None:
+            raise PreconditionFailed("If-Match")
 
     async def list_jobs(self, wanted: JobFilter) -> tuple[list[Job], dict[JobState, int]]:
         return await self.jobs.list(wanted), await self.jobs.counts()

@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from piecestore.open import shared_piece_store
+from piecestore.store import PieceStore
+from sp.domain.ids import UploadId
 from sp.runtime.chores import Chore
 from sp.runtime.ids import JobIds, actor_name
 from sp.runtime.limits import Slots
 from sp.runtime.parts import Parts
 from sp.runtime.rpc import serving
+from sp.runtime.tasks import Tasks
 from spdb.jobs import Jobs
+from spdb.multipart import MultipartUploads
 from spdb.open import shared_database
 from spdb.resumables import Resumables
 from tasknode import client as tasknode
 from uploader.chores import SegmentCollector
 from uploader.config import UploaderConfig
+from uploader.multipart import rpc as multipart_rpc
+from uploader.multipart.chores import PartCollector
+from uploader.multipart.service import MultipartService
 from uploader.rpc import served
 from uploader.service import UploaderService
 
@@ -35,11 +43,40 @@ async def running(parts: Parts) -> AsyncIterator[UploaderService]:
         pieces, jobs, await tasknode.connect(parts), parts.clock, config, slots, actor, resumables
     )
     collector = SegmentCollector(pieces, jobs, parts.clock, config.keep_replaced_ms, config.keep_failed_ms, actor)
+    uploads = MultipartUploads(database, parts.clock, lambda: UploadId(new_job_id()))
+    part_collector = PartCollector(pieces, uploads, config.multipart_keep_ms, config.completed_keep_ms)
     endpoint, tls = parts.common.endpoint.uploader, parts.common.tls
     async with (
-        serving(endpoint, [served(uploader)], tls=tls) as address,
-        parts.chores(Chore("segment collector", config.collect_interval_s, collector.tick)),
+        running_multipart(parts, config, pieces, uploads, uploader) as multipart,
+        serving(endpoint, [served(uploader), multipart_rpc.served(multipart)], tls=tls) as address,
+        parts.chores(
+            Chore("segment collector", config.collect_interval_s, collector.tick),
+            Chore("part collector", config.collect_interval_s, part_collector.tick),
+        ),
     ):
         parts.listens("uploader", address)
         parts.publish("uploader", uploader)
+        parts.publish("multipart", multipart)
         yield uploader
+
+
+@asynccontextmanager
+async def running_multipart(
+    parts: Parts, config: UploaderConfig, pieces: PieceStore, uploads: MultipartUploads, uploader: UploaderService
+) -> AsyncIterator[MultipartService]:
+    """Completions under way end with it."""
+    tasks = Tasks()
+    try:
+        yield MultipartService(
+            pieces,
+            uploads,
+            uploader,
+            parts.pool,
+            parts.clock,
+            config,
+            Slots("parts of uploads", config.max_uploads),
+            tasks,
+            asyncio.Semaphore(config.max_completions),
+        )
+    finally:
+        await tasks.close()

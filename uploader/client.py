@@ -44,7 +44,7 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class PartReceipt:
-    """An acknowledged part. offset: bytes that are durable now; put: of the whole object, when this was its last part"""
+    """An acknowledged part. offset: bytes that are durable now; put: of the whole object, after its last part"""
 
     offset: int
     put: PutReceipt | None
@@ -65,7 +65,7 @@ class Uploader(Protocol):
         """Store the next part of an object; the first one, at offset 0, begins the upload. `body` as in `put`: a part
         that is cut off leaves the upload where it stood. OffsetRefused when it stands elsewhere, PartNotAligned when
         the part is not the last and no whole number of segments; otherwise as `put`. An IntegrityMismatch ends the
-        upload. The parts of an upload come from one account, and are kept for `resumable_keep_ms` without a next one."""
+        upload. Its parts come from one account, and wait for the next one for `resumable_keep_ms`."""
 
     async def resume_offset(self, bucket: str, object_name: str, account: Address) -> int | None:
         """Where the next part of the account's upload must begin, or None when there is no such upload."""

@@ -58,9 +58,7 @@ class ResumableUploads:
                     raise
         return receipt
 
-    async def _receive(
-        self, held: Resumable, order: PutOrder, part: Part, body: AsyncIterator[bytes]
-    ) -> PartReceipt:
+    async def _receive(self, held: Resumable, order: PutOrder, part: Part, body: AsyncIterator[bytes]) -> PartReceipt:
         full = held.job.params.max_segment_size
         if part.size is not None:
             _check_part(order, held, part, part.size, full)

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from contextlib import AsyncExitStack
+from typing import Self
 
 from piecestore.store import PieceStore, PieceWriter
 from sp.domain.ids import Checksum, JobId, SegmentIndex
-from sp.domain.pieces import SegmentKey
+from sp.domain.pieces import PieceKey, SegmentKey
 
 
-class SegmentCutter:
+class Cutter:
     """Cuts what it is fed every `max_segment_size` bytes and stores each segment under its key.
 
     While one segment is made durable the next one is already being received; at most two are open at a time, and
@@ -18,10 +20,12 @@ class SegmentCutter:
     abandons what is open.
     """
 
-    def __init__(self, pieces: PieceStore, job_id: JobId, max_segment_size: int, first: int = 0) -> None:
+    def __init__(
+        self, pieces: PieceStore, key_of: Callable[[int], PieceKey], max_segment_size: int, first: int = 0
+    ) -> None:
         """first: index of the first segment, where those before it are stored already"""
         self._pieces = pieces
-        self._job_id = job_id
+        self._key_of = key_of
         self._max_segment_size = max_segment_size
         self._begun = first
         self._open: tuple[PieceWriter, AsyncExitStack] | None = None
@@ -29,7 +33,7 @@ class SegmentCutter:
         self._checksums: list[Checksum] = []
         self.payload_size = 0
 
-    async def __aenter__(self) -> SegmentCutter:
+    async def __aenter__(self) -> Self:
         return self
 
     async def __aexit__(self, *failure: object) -> None:
@@ -60,9 +64,8 @@ class SegmentCutter:
 
     async def _writer(self) -> PieceWriter:
         if self._open is None:
-            key = SegmentKey(self._job_id, SegmentIndex(self._begun))
             stack = AsyncExitStack()
-            writer = await stack.enter_async_context(self._pieces.writer(key))
+            writer = await stack.enter_async_context(self._pieces.writer(self._key_of(self._begun)))
             self._open = (writer, stack)
             self._begun += 1
         return self._open[0]
@@ -72,7 +75,9 @@ class SegmentCutter:
         await self._committed()
         writer, stack = self._open
         self._open = None
-        self._committing = asyncio.create_task(_commit(writer, stack), name=f"commit a segment of job {self._job_id}")
+        self._committing = asyncio.create_task(
+            _commit(writer, stack), name=f"commit before {self._key_of(self._begun)}"
+        )
 
     async def _committed(self) -> None:
         if self._committing is not None:
@@ -83,6 +88,13 @@ class SegmentCutter:
                 task.cancel()
                 await asyncio.wait([task])
                 raise
+
+
+class SegmentCutter(Cutter):
+    """Cuts an object into the segments of its job."""
+
+    def __init__(self, pieces: PieceStore, job_id: JobId, max_segment_size: int, first: int = 0) -> None:
+        super().__init__(pieces, lambda index: SegmentKey(job_id, SegmentIndex(index)), max_segment_size, first)
 
 
 async def _commit(writer: PieceWriter, stack: AsyncExitStack) -> Checksum:

@@ -7,7 +7,7 @@ Never: talks to other providers or the chain, acknowledges what is not durable.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 
 from piecestore.store import PieceStore
@@ -30,6 +30,9 @@ from uploader.sizes import check_complete, check_size
 
 log = get_logger(__name__)
 
+Finish = Callable[[Job, StoredPayload], Awaitable[Job]]
+"""Acknowledges a put whose segments are durable, in one transaction."""
+
 
 @dataclass(frozen=True, slots=True)
 class UploaderService:
@@ -46,13 +49,23 @@ class UploaderService:
 
     async def put(self, order: PutOrder, body: AsyncIterator[bytes], trailing: Trailing = dict) -> PutReceipt:
         """Store one object; see uploader.client.Uploader.put."""
+
+        async def finish(job: Job, stored: StoredPayload) -> Job:
+            return await self.jobs.finish_upload(job, stored, self.actor, order.precondition)
+
+        return await self.put_and(finish, order, body, trailing)
+
+    async def put_and(
+        self, finish: Finish, order: PutOrder, body: AsyncIterator[bytes], trailing: Trailing = dict
+    ) -> PutReceipt:
+        """As `put`. finish: does what Jobs.finish_upload does, and what must be true from that moment on"""
         if order.payload_size is not None:
             check_size(order, order.payload_size)
         with self.slots.slot():
             job = await self.jobs.begin_upload(order, self.actor, self.config.lease_ms)
             with bound(job_id=job.id):
                 try:
-                    job = await self._store(job, order, body, trailing)
+                    job = await self._store(job, finish, order, body, trailing)
                 except BaseException as failure:
                     await self._abort(job, failure)
                     raise
@@ -74,7 +87,9 @@ class UploaderService:
             self.pieces, self.resumables, self.clock, self.slots, self.config.lease_ms, self.actor, self._notify
         )
 
-    async def _store(self, job: Job, order: PutOrder, body: AsyncIterator[bytes], trailing: Trailing) -> Job:
+    async def _store(
+        self, job: Job, finish: Finish, order: PutOrder, body: AsyncIterator[bytes], trailing: Trailing
+    ) -> Job:
         lease_ms = self.config.lease_ms
 
         async def renew() -> bool:
@@ -92,8 +107,7 @@ class UploaderService:
             root = integrity_hash(checksums)
             if order.expected_root is not None and root != order.expected_root:
                 raise IntegrityMismatch(PRIMARY, order.expected_root.hex(), root.hex())
-            stored = StoredPayload(cutter.payload_size, root, checksums, trailing())
-            return await self.jobs.finish_upload(job, stored, self.actor, order.precondition)
+            return await finish(job, StoredPayload(cutter.payload_size, root, checksums, trailing()))
 
     async def _abort(self, job: Job, failure: BaseException) -> None:
         """Record why, so that the collector removes the segments. If even that fails, the lease's end does it."""

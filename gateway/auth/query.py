@@ -1,4 +1,4 @@
-"""Signatures in the query (presigned URLs): which of its parameters belong to the signature, and which stand for headers.
+"""Presigned URLs: which parameters of a query belong to its signature, and which stand for headers.
 
 Clients that presign put headers into the query (x-amz-*, and for Version 2 Content-Type and Content-MD5), because the
 URL's user does not know them. They are covered by the signature like everything else in it.
@@ -6,9 +6,10 @@ URL's user does not know them. They are covered by the signature like everything
 
 from __future__ import annotations
 
+from enum import Enum
 from typing import Final
 
-from gateway.errors import InvalidArgument
+from gateway.errors import InvalidArgument, MalformedPresignedQuery
 from gateway.request import RequestHead
 
 V4_PARAMETERS: Final = (
@@ -28,12 +29,18 @@ _V2_NAMES: Final = frozenset(name.lower() for name in V2_PARAMETERS)
 _V2_HEADERS: Final = frozenset({"content-type", "content-md5"})
 
 
-def is_presigned_v4(head: RequestHead) -> bool:
-    return bool(_V4_MARKS & _names(head))
+class Presigned(Enum):
+    NOT = 0
+    V2 = 2
+    V4 = 4
 
 
-def is_presigned_v2(head: RequestHead) -> bool:
-    return "awsaccesskeyid" in _names(head)
+def presigned(head: RequestHead) -> Presigned:
+    """By which version the query claims to be signed."""
+    names = {name.decode("utf-8", "surrogateescape").lower() for name, _ in head.query}
+    if _V4_MARKS & names:
+        return Presigned.V4
+    return Presigned.V2 if "awsaccesskeyid" in names else Presigned.NOT
 
 
 def check_alone(head: RequestHead) -> None:
@@ -47,36 +54,54 @@ def operation_parameters(head: RequestHead) -> set[str]:
 
     InvalidUri.
     """
-    return {name for name in head.parameters() if not _signs(head, name.lower()) and not _stands_in(head, name.lower())}
+    version = presigned(head)
+    names = head.parameters().keys()
+    return {name for name in names if not (_signs(version, name.lower()) or _stands_in(version, name.lower()))}
 
 
 def with_query_headers(head: RequestHead) -> RequestHead:
     """The request with the headers that its query stands for; one that was sent as a header is not replaced.
 
-    InvalidArgument for a value that no header can have, InvalidUri.
+    InvalidArgument for a value that no header can have.
     """
+    version = presigned(head)
+    if version is Presigned.NOT:
+        return head
     added = []
     for raw_name, raw_value in head.query:
         name = raw_name.decode("utf-8", "surrogateescape").lower()
-        if _stands_in(head, name) and not head.values(name):
+        if _stands_in(version, name) and not head.values(name):
             value = raw_value.decode("utf-8", "surrogateescape")
             if any(character < " " or character == "\x7f" for character in value):
-                raise InvalidArgument(name, "it holds control characters")
+                raise InvalidArgument(name[:64], "it holds control characters")
             added.append((name, value))
-    return RequestHead(head.method, head.raw_path, head.raw_query, (*head.headers, *added)) if added else head
+    return RequestHead(head.method, head.raw_path, head.raw_query, (*head.headers, *added))
 
 
-def _signs(head: RequestHead, name: str) -> bool:
-    if is_presigned_v4(head):
+def parameter(head: RequestHead, name: str) -> str | None:
+    """A parameter of the signature: None when it is missing. MalformedPresignedQuery when it is there twice."""
+    values = [value for given, value in head.query if given == name.encode()]
+    if len(values) > 1:
+        raise MalformedPresignedQuery(f"{name} is there twice")
+    return values[0].decode("utf-8", "surrogateescape") if values else None
+
+
+def required(head: RequestHead, names: tuple[str, ...]) -> list[str]:
+    """All parameters of a signature. MalformedPresignedQuery."""
+    values = [parameter(head, name) for name in names]
+    found = [value for value in values if value]
+    if len(found) != len(names):
+        raise MalformedPresignedQuery(f"it takes {', '.join(names)}")
+    return found
+
+
+def _signs(version: Presigned, name: str) -> bool:
+    if version is Presigned.V4:
         return name in _V4_NAMES or name == SECURITY_TOKEN
-    return is_presigned_v2(head) and (name in _V2_NAMES or name == SECURITY_TOKEN)
+    return version is Presigned.V2 and (name in _V2_NAMES or name == SECURITY_TOKEN)
 
 
-def _stands_in(head: RequestHead, name: str) -> bool:
-    if is_presigned_v4(head):
-        return name.startswith("x-amz-") and name not in _V4_NAMES and name != SECURITY_TOKEN
-    return is_presigned_v2(head) and (name in _V2_HEADERS or (name.startswith("x-amz-") and name != SECURITY_TOKEN))
-
-
-def _names(head: RequestHead) -> set[str]:
-    return {name.decode("utf-8", "surrogateescape").lower() for name, _ in head.query}
+def _stands_in(version: Presigned, name: str) -> bool:
+    if version is Presigned.NOT or _signs(version, name):
+        return False
+    return name.startswith("x-amz-") or (version is Presigned.V2 and name in _V2_HEADERS)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hmac
 import re
 from collections import OrderedDict
 from dataclasses import dataclass, field
@@ -11,12 +10,15 @@ from email.utils import parsedate_to_datetime
 from typing import Final
 
 from gateway.auth import sigv4_text as text
+from gateway.auth.query import SECURITY_TOKEN
 from gateway.auth.scheme import UNSIGNED, BodyCheck, Identity
+from gateway.auth.sigv4_chunks import ChunkSeed
 from gateway.auth.sigv4_text import Scope
 from gateway.errors import (
     InvalidAccessKeyId,
     InvalidArgument,
     MalformedAuthorization,
+    NoSecurityTokens,
     RequestTimeTooSkewed,
     WrongRegion,
 )
@@ -51,10 +53,17 @@ def parse_authorization(value: str) -> Authorization:
         fields[name] = content
     if fields.keys() != {"Credential", "SignedHeaders", "Signature"}:
         raise MalformedAuthorization("it must have Credential, SignedHeaders and Signature")
-    names = fields["SignedHeaders"].split(";")
+    return Authorization(
+        parse_scope(fields["Credential"]), parse_signed_headers(fields["SignedHeaders"]), fields["Signature"]
+    )
+
+
+def parse_signed_headers(value: str) -> list[str]:
+    """Names between semicolons."""
+    names = value.split(";")
     if len(names) > _MAX_SIGNED_HEADERS or names != sorted({name.lower() for name in names}):
         raise MalformedAuthorization("SignedHeaders must be lower case, sorted, each once")
-    return Authorization(parse_scope(fields["Credential"]), names, fields["Signature"])
+    return names
 
 
 def parse_scope(credential: str) -> Scope:
@@ -78,12 +87,15 @@ def timestamp_of(head: RequestHead) -> str:
     return stamp
 
 
-def body_check_of(payload_hash: str) -> BodyCheck:
-    """What x-amz-content-sha256 promises of the body. InvalidArgument for a value S3 does not know."""
+def body_check_of(payload_hash: str, seed: ChunkSeed | None) -> BodyCheck:
+    """What x-amz-content-sha256 promises of the body. InvalidArgument for a value S3 does not know.
+
+    seed: of the signatures inside the body, if there are to be any
+    """
     if payload_hash == text.UNSIGNED_PAYLOAD:
         return UNSIGNED
     if payload_hash.startswith("STREAMING-"):
-        return BodyCheck(framing=payload_hash)
+        return BodyCheck(chunks=seed)
     if _SHA256.fullmatch(payload_hash):
         return BodyCheck(Checksum(bytes.fromhex(payload_hash)))
     raise InvalidArgument(
@@ -129,6 +141,40 @@ class SigningKeys:
             raise InvalidAccessKeyId(scope.access_key_id[:128]) from error
 
 
+def signing_time(stamp: str) -> int:
+    """Unix seconds of YYYYMMDDTHHMMSSZ. MalformedAuthorization."""
+    try:
+        return int(datetime.strptime(stamp, "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC).timestamp())
+    except ValueError as error:
+        raise MalformedAuthorization("the signing time is no time") from error
+
+
+def check_scope(scope: Scope, stamp: str, region: str) -> None:
+    """MalformedAuthorization, WrongRegion."""
+    if scope.date != stamp[:8]:
+        raise MalformedAuthorization("the credential's date is not the request's")
+    if scope.service != _SERVICE:
+        raise MalformedAuthorization(f"the credential's service must be {_SERVICE!r}")
+    if scope.region != region:
+        raise WrongRegion(scope.region[:64], region)
+
+
+def check_no_security_token(head: RequestHead) -> None:
+    """NoSecurityTokens."""
+    if head.values(SECURITY_TOKEN) or any(name.lower() == SECURITY_TOKEN.encode() for name, _ in head.query):
+        raise NoSecurityTokens
+
+
+def identity_of(key: SigV4Key, claimed: Authorization, stamp: str, payload_hash: str, canonical: str) -> Identity:
+    """Who signed the canonical request. SignatureMismatch; InvalidArgument for a payload hash that S3 does not know."""
+    seed = ChunkSeed(key.signing_key, stamp, claimed.scope.text, claimed.signature)
+    body_check = body_check_of(payload_hash, seed)
+    expected = text.signature(key.signing_key, text.string_to_sign(stamp, claimed.scope, canonical))
+    if not text.same(expected, claimed.signature):
+        raise SignatureMismatch("the signature does not belong to this request and key")
+    return Identity(key.account, SCHEME, custodial=True, body_check=body_check)
+
+
 @dataclass(frozen=True, slots=True)
 class SigV4:
     """region: the one a credential scope must name. max_skew_s: how far a signing time may lie from ours."""
@@ -141,29 +187,16 @@ class SigV4:
         return head.header("authorization").startswith(text.ALGORITHM)
 
     async def authenticate(self, head: RequestHead, now_s: int) -> Identity:
+        check_no_security_token(head)
         claimed = parse_authorization(head.header("authorization"))
         stamp = timestamp_of(head)
-        self._check_scope(claimed.scope, stamp, now_s)
+        signed_at_s = signing_time(stamp)
+        if abs(now_s - signed_at_s) > self.max_skew_s:
+            raise RequestTimeTooSkewed(signed_at_s, now_s, self.max_skew_s)
+        check_scope(claimed.scope, stamp, self.region)
         payload_hash = head.header("x-amz-content-sha256")
-        body_check = body_check_of(payload_hash)
+        body_check_of(payload_hash, None)
         check_signed_headers(head, claimed.signed_headers)
         key = await self.keys.get(claimed.scope)
         canonical = text.canonical_request(head, claimed.signed_headers, payload_hash)
-        expected = text.signature(key.signing_key, text.string_to_sign(stamp, claimed.scope, canonical))
-        if not hmac.compare_digest(expected.encode(), claimed.signature.encode("utf-8", "replace")):
-            raise SignatureMismatch("the signature does not belong to this request and key")
-        return Identity(key.account, SCHEME, custodial=True, body_check=body_check)
-
-    def _check_scope(self, scope: Scope, stamp: str, now_s: int) -> None:
-        try:
-            signed_at_s = int(datetime.strptime(stamp, "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC).timestamp())
-        except ValueError as error:
-            raise MalformedAuthorization("the signing time is no time") from error
-        if abs(now_s - signed_at_s) > self.max_skew_s:
-            raise RequestTimeTooSkewed(signed_at_s, now_s, self.max_skew_s)
-        if scope.date != stamp[:8]:
-            raise MalformedAuthorization("the credential's date is not the request's")
-        if scope.service != _SERVICE:
-            raise MalformedAuthorization(f"the credential's service must be {_SERVICE!r}")
-        if scope.region != self.region:
-            raise WrongRegion(scope.region[:64], self.region)
+        return identity_of(key, claimed, stamp, payload_hash, canonical)

@@ -9,17 +9,11 @@ from gateway.errors import NotSupported
 from gateway.request import RequestHead
 
 _QUERY_SIGNATURES: Final = {
-    b"x-amz-signature": "presigned URLs (Signature Version 4 in the query)",
-    b"x-amz-algorithm": "presigned URLs (Signature Version 4 in the query)",
-    b"awsaccesskeyid": "presigned URLs (Signature Version 2)",
-    b"authorization": "presigned Greenfield URLs",
+    b"authorization": "links signed otherwise than with GNFD2-EDDSA",
 }
 _AUTHORIZATIONS: Final = {
-    "aws ": "Signature Version 2",
     "aws4-ecdsa-p256-sha256": "Signature Version 4A",
     "gnfd1-eddsa": "GNFD1-EDDSA",
-    "gnfd2-eddsa": "GNFD2-EDDSA",
-    "gnfd1-eth-personal_sign": "GNFD1-ETH-PERSONAL_SIGN",
 }
 
 

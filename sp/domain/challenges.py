@@ -1,6 +1,6 @@
 """A proof that a provider has one piece: the piece, the checksums of its column, and their integrity hash.
 
-Source: greenfield-storage-provider's challenge piece API (GREENFIELD.md 4): piece data, piece hash list, integrity hash.
+Source: greenfield-storage-provider's challenge API (GREENFIELD.md 4): piece data, piece hash list, integrity hash.
 """
 
 from __future__ import annotations

@@ -48,7 +48,7 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Tally:
-    """parts: segments and pieces looked at, of `size_bytes` in all; unreachable: nothing, or nothing certain, is known"""
+    """parts: segments and pieces looked at, of `size_bytes` in all; unreachable: of which nothing certain is known"""
 
     objects: int = 0
     parts: int = 0
@@ -78,9 +78,7 @@ class Tally:
         )
 
     def with_object(self) -> Tally:
-        return Tally(
-            self.objects + 1, self.parts, self.size_bytes, self.damaged, self.repaired, self.unreachable
-        )
+        return Tally(self.objects + 1, self.parts, self.size_bytes, self.damaged, self.repaired, self.unreachable)
 
 
 @dataclass(frozen=True, slots=True)

@@ -178,6 +178,7 @@ class EndpointConfig:
     tasknode: str = "unix:run/tasknode.sock"
     signer: str = "unix:run/signer.sock"
     p2p: str = "unix:run/p2p.sock"
+    receiver: str = "unix:run/receiver.sock"
 
 
 @dataclass(frozen=True, slots=True)

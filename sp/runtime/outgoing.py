@@ -93,7 +93,7 @@ class OutgoingCall(
 
     async def _response(self) -> R:
         try:
-            return cast(R, await self._call)
+            return cast(R, self._readable(await self._call))
         except grpc.aio.AioRpcError as error:
             raise await self._translated(error) from error
         except asyncio.CancelledError:
@@ -105,7 +105,7 @@ class OutgoingCall(
     async def __aiter__(self) -> AsyncIterator[R]:
         try:
             async for message in self._call:
-                yield message
+                yield self._readable(message)
         except grpc.aio.AioRpcError as error:
             raise await self._translated(error) from error
         except asyncio.CancelledError:
@@ -126,7 +126,13 @@ class OutgoingCall(
             raise
         if message is grpc.aio.EOF:
             await self._stop_feeding()
-        return cast("R | object", message)
+        return cast("R | object", self._readable(message))
+
+    def _readable(self, message: Any) -> Any:
+        """grpc gives None for a message that cannot be parsed. What sent it is no neighbour of ours, or lies."""
+        if message is None:
+            raise ServiceUnavailable(self._method.whole, "its answer cannot be parsed")
+        return message
 
     # --- requests
 

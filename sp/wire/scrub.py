@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterable, Iterable
 
 from proto import scrub_pb2 as pb
 from sp.domain.addresses import parse_address
@@ -105,7 +105,7 @@ def answer_pb(value: Challenge) -> Iterable[pb.ChallengeFrame]:
         yield pb.ChallengeFrame(chunk=bytes(view[start : start + CHUNK_BYTES]))
 
 
-async def answer(request: pb.ChallengeRequest, frames: AsyncIterator[pb.ChallengeFrame]) -> Challenge:
+async def answer(request: pb.ChallengeRequest, frames: AsyncIterable[pb.ChallengeFrame]) -> Challenge:
     header, piece = pb.ChallengeHeader(), bytearray()
     async for each in frames:
         if each.WhichOneof("frame") == "header":

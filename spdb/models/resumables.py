@@ -1,4 +1,4 @@
-"""Uploads that come in several requests, in order: what of each is durable so far, and who is receiving its next part."""
+"""Uploads that come in several requests, in order: what of each is durable so far, and who receives its next part."""
 
 from __future__ import annotations
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any, Final
 
 from sqlalchemy import Connection, Row, literal_column, select
@@ -61,12 +62,17 @@ def _items(connection: Connection, query: UploadsQuery) -> Iterator[Upload | str
                 start = after_prefix(prefix)
                 following = None if start is None else (start, -1)
                 break
-            yield upload_of(row)
+            yield _bare(upload_of(row))
             following = (row.object_name, row.id)
         else:
             if len(rows) < STEP:
                 return
         position = following
+
+
+def _bare(upload: Upload) -> Upload:
+    """Without what nobody lists: a thousand uploads with all their headers would not fit into a message."""
+    return replace(upload, order=replace(upload.order, headers={}, tags={}))
 
 
 _Position = tuple[str, int]

@@ -13,7 +13,7 @@ from sp.domain.jobs import Job, PutOrder, StoredPayload
 from sp.domain.lifecycle import UPLOADING
 from spdb.models.jobs import jobs
 from spdb.models.resumables import resumables
-from spdb.statements import moves, names, uploads
+from spdb.statements import names, uploads
 from spdb.statements.rows import job_of, join_checksums, split_checksums
 
 OWNER: Final = "resumable upload"
@@ -125,9 +125,7 @@ def fail(connection: Connection, held: Resumable, reason: str, actor: str, now_m
 
 def _named(bucket: str, object_name: str, account: Address) -> Any:
     return (
-        (resumables.c.bucket == bucket)
-        & (resumables.c.object_name == object_name)
-        & (resumables.c.account == account)
+        (resumables.c.bucket == bucket) & (resumables.c.object_name == object_name) & (resumables.c.account == account)
     )
 
 

@@ -10,8 +10,9 @@ import pytest_asyncio
 
 from chain.client import Chain
 from chain.open import open_chain
-from sp.domain.ids import SegmentIndex
-from sp.domain.ledger import ObjectStatus
+from receiver.client import Gatherer, Wanted
+from sp.domain.ids import RedundancyIndex, SegmentIndex
+from sp.domain.ledger import ObjectStatus, StorageProvider
 from sp.domain.lifecycle import JobState as S
 from sp.domain.params import StorageParams
 from sp.domain.pieces import SegmentKey
@@ -181,12 +182,11 @@ async def test_a_lying_secondary_cannot_make_a_wrong_segment(network: Network, s
     sp, body = network.sps[0], payload(SEGMENT)
     await s3.put("vectors", "liar", body)
     detail = await network.sealed(sp, "vectors", "liar")
-    rebuilder = sp.downloader.rebuilder
-    original = type(rebuilder)._ask
+    original = Gatherer._ask
     lied: list[int] = []
 
-    async def ask(self: object, job: object, index: object, column: int, *rest: object) -> bytes:
-        piece = await original(self, job, index, column, *rest)  # type: ignore[arg-type]  # as it was called
+    async def ask(self: Gatherer, wanted: Wanted, column: RedundancyIndex, holder: StorageProvider) -> bytes:
+        piece = await original(self, wanted, column, holder)
         if column != 1:
             return piece
         lied.append(column)
@@ -194,7 +194,7 @@ async def test_a_lying_secondary_cannot_make_a_wrong_segment(network: Network, s
 
     await sp.pieces.drop(SegmentKey(detail.job.id, SegmentIndex(0)))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(type(rebuilder), "_ask", ask)
+        patch.setattr(Gatherer, "_ask", ask)
         assert (await s3.get("vectors", "liar")).body == body
     assert lied == [1]
 

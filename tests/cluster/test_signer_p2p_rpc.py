@@ -1,5 +1,7 @@
 """Signer and P2P over real gRPC: the clients say what the services do, and two providers talk to each other."""
 
+import hashlib
+import hmac
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -203,6 +205,8 @@ async def test_keys_accounts_and_transactions_cross_the_wire(remote: Remote, led
     assert await client.import_account("bob", b"\1" * 32, "BOBSKEY", "secret-of-bob")
     scope = (account.access_key_id, "20240102", "us-east-1", "s3")
     assert await client.sigv4_key(*scope) == await remote.me.signer.sigv4_key(*scope)
+    signature = hmac.digest(secret.encode(), b"GET\n\xff", hashlib.sha1)
+    assert await client.verify_sigv2(account.access_key_id, b"GET\n\xff", signature) == account.address
     message = MsgCreateBucket(account.address, "photos", Visibility.PRIVATE, remote.me.operator)
     assert len(await client.submit(message)) == 64
     assert ledger.accepted == [(account.address, 0, "MsgCreateBucket")]
@@ -212,6 +216,8 @@ async def test_the_signers_errors_arrive_as_what_they_are(remote: Remote, ledger
     client = remote.client
     with pytest.raises(NoSuchAccount):
         await client.sigv4_key("GNFDNOBODY", "20240102", "us-east-1", "s3")
+    with pytest.raises(NoSuchAccount):
+        await client.verify_sigv2("GNFDNOBODY", b"GET", bytes(20))
     with pytest.raises(InvalidRequest):
         await client.create_account("../alice")
     with pytest.raises(KeyNotAllowed):

@@ -1,6 +1,7 @@
 """Jobs are moved by compare-and-set, with their history and what follows, all or nothing."""
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 from sqlalchemy import update
@@ -48,6 +49,14 @@ async def test_a_finished_upload_is_what_its_name_means_and_is_due(world: World)
     assert entry is not None
     assert (entry.job, entry.updated_at_ms) == (job, world.now())
     assert await world.jobs.next_due_ms() == world.now()
+
+
+async def test_headers_that_came_behind_the_payload_are_kept_with_the_others(world: World) -> None:
+    begun = await world.begin()
+    behind = {"x-amz-checksum-crc32": "NhCmhg=="}
+    job = await world.jobs.finish_upload(begun, replace(PAYLOAD, headers=behind), UP)
+    assert job.headers == {**begun.headers, **behind}
+    assert (await world.jobs.get(job.id)).headers == job.headers
 
 
 async def test_an_upload_is_finished_once(world: World) -> None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from random import Random
@@ -14,33 +15,49 @@ from downloader.client import Downloader
 from gateway.access import Access
 from gateway.auth.anonymous import Anonymous
 from gateway.auth.gnfd1 import Gnfd1, KnownAccounts
+from gateway.auth.gnfd2 import Gnfd2
+from gateway.auth.personal import PersonalSign
+from gateway.auth.s3 import s3_schemes
 from gateway.auth.scheme import Authenticator
-from gateway.auth.sigv4 import SigningKeys, SigV4
+from gateway.auth.sigv2_text import signature as sigv2_signature
 from gateway.auth.sigv4_text import Scope, signing_key
 from gateway.auth.unsupported import KnownButUnsupported
 from gateway.buckets import Buckets
 from gateway.chain_view import ChainView
 from gateway.config import GatewayConfig
+from gateway.copying import Copies
+from gateway.greenfield.assemble import greenfield_http
 from gateway.http import HttpServer, serving_http
 from gateway.http_buckets import BucketOperations
+from gateway.http_details import details
+from gateway.http_multipart import MultipartOperations
 from gateway.http_objects import ObjectOperations
+from gateway.multipart import MultipartUploads
 from gateway.service import Gateway
 from signer.client import Signer, SigV4Key
 from sp.crypto.private import PrivateKey
 from sp.domain import ledger
-from sp.domain.errors import NoSuchAccount, NoSuchBucket, NoSuchObject, SpError
+from sp.domain.errors import NoSuchAccount, NoSuchBucket, NoSuchObject, PreconditionFailed, SignatureMismatch, SpError
 from sp.domain.ids import Address, Checksum, JobId, ObjectId, TxHash
 from sp.domain.integrity import integrity_hash
 from sp.domain.jobs import Job, Listing, ObjectEntry, PutOrder
 from sp.domain.ledger import Action, Bucket, BucketStatus, ChainObject, Visibility
 from sp.domain.lifecycle import JobState
-from sp.domain.messages import MsgCreateBucket, MsgDeleteBucket, TxMessage
+from sp.domain.messages import (
+    MsgCreateBucket,
+    MsgDeleteBucket,
+    MsgUpdateBucketInfo,
+    MsgUpdateObjectInfo,
+    TxMessage,
+)
 from sp.domain.params import StorageParams
 from sp.runtime.clock import Clock, SystemClock
 from sp.runtime.limits import Slots
 from sp.runtime.pool import CpuPool
+from spdb.auth_keys import AuthKeys
 from tasknode.client import JobDetail, TaskNode
-from uploader.client import PutReceipt, Uploader
+from tests.unit.gateway_multipart import FakeMultipart
+from uploader.client import PutReceipt, Trailing, Uploader
 
 ACCESS_KEY, SECRET_KEY = "AKIATESTKEY", "secretkeysecretkey"
 OTHER_ACCESS_KEY, OTHER_SECRET_KEY = "AKIAOTHERKEY", "othersecretothersecret"
@@ -140,6 +157,14 @@ class FakeSigner:
         account, secret = self.secrets[access_key_id]
         return SigV4Key(account, signing_key(secret, Scope(access_key_id, date, region, service)))
 
+    async def verify_sigv2(self, access_key_id: str, string_to_sign: bytes, signature: bytes) -> Address:
+        if access_key_id not in self.secrets:
+            raise NoSuchAccount(access_key_id)
+        account, secret = self.secrets[access_key_id]
+        if sigv2_signature(secret, string_to_sign) != signature:
+            raise SignatureMismatch("wrong")
+        return account
+
     async def submit(self, message: TxMessage) -> TxHash:
         self.submitted.append(message)
         if self.refusals:
@@ -158,6 +183,12 @@ class FakeSigner:
                 self.chain.buckets[message.bucket] = made
             case MsgDeleteBucket():
                 del self.chain.buckets[message.bucket]
+            case MsgUpdateBucketInfo():
+                before = self.chain.buckets[message.bucket]
+                self.chain.buckets[message.bucket] = replace(before, visibility=message.visibility)
+            case MsgUpdateObjectInfo():
+                name = (message.bucket, message.object_name)
+                self.chain.objects[name] = replace(self.chain.objects[name], visibility=message.visibility)
         return TxHash(f"{len(self.submitted):064x}")
 
 
@@ -170,14 +201,34 @@ class Store:
     orders: list[PutOrder] = field(default_factory=list)
     refuse: SpError | None = None
     cut_at: int | None = None
+    tags: dict[JobId, dict[str, str]] = field(default_factory=dict)
+    held_back: asyncio.Event = field(default_factory=asyncio.Event)
+    hold: bool = False
+    waiting: int = 0
+    given_up: int = 0
+    refuse_at_end: SpError | None = None
     reads: int = 0
 
-    async def put(self, order: PutOrder, body: AsyncIterator[bytes]) -> PutReceipt:
+    async def put(self, order: PutOrder, body: AsyncIterator[bytes], trailing: Trailing = dict) -> PutReceipt:
         self.orders.append(order)
         if self.refuse is not None:
             raise self.refuse
         payload = b"".join([chunk async for chunk in body])
+        if self.hold:
+            self.waiting += 1
+            try:
+                await self.held_back.wait()
+            except asyncio.CancelledError:
+                self.given_up += 1
+                raise
+        if self.refuse_at_end is not None:
+            raise self.refuse_at_end
+        order = replace(order, headers={**order.headers, **trailing()})
         job = self._job(order, payload)
+        if order.precondition is not None:
+            held = self.held.get((order.bucket, order.object_name))
+            order.precondition.check(None if held is None else ObjectEntry(held[0], 0).etag)
+        self.tags[job.id] = order.tags
         self.held[order.bucket, order.object_name] = (job, payload)
         assert job.root is not None
         return PutReceipt(job.id, len(payload), job.root, job.updated_at_ms)
@@ -224,7 +275,7 @@ class Store:
         if (bucket, object_name) not in self.held:
             raise NoSuchObject(bucket, object_name)
         job = self.held[bucket, object_name][0]
-        return ObjectEntry(job, job.updated_at_ms)
+        return ObjectEntry(job, job.updated_at_ms, self.tags.get(job.id, {}))
 
     async def get(self, entry: ObjectEntry, start: int, stop: int) -> AsyncIterator[bytes]:
         self.reads += 1
@@ -255,16 +306,53 @@ class Store:
 @dataclass
 class FakeTaskNode:
     store: Store
+    creating: int = 0
     deleted: list[tuple[str, str, Address]] = field(default_factory=list)
 
-    async def delete_object(self, bucket: str, object_name: str, account: Address, request_id: str) -> None:
+    async def delete_object(
+        self, bucket: str, object_name: str, account: Address, request_id: str, only: JobId | None = None
+    ) -> None:
+        held = self.store.held.get((bucket, object_name))
+        if only is not None and (held is None or held[0].id != only):
+            raise PreconditionFailed("If-Match")
         self.deleted.append((bucket, object_name, account))
         self.store.held.pop((bucket, object_name), None)
+
+    async def set_tags(self, job_id: JobId, tags: dict[str, str]) -> None:
+        self.store.tags[job_id] = tags
+
+    async def set_visibility(self, job_id: JobId, visibility: Visibility) -> bool:
+        if self.creating:
+            self.creating -= 1
+            return False
+        for name, (job, payload) in self.store.held.items():
+            if job.id == job_id:
+                self.store.held[name] = (replace(job, visibility=visibility), payload)
+        return True
 
     async def get_job_of(self, bucket: str, object_name: str) -> JobDetail:
         if (bucket, object_name) not in self.store.held:
             raise NoSuchObject(bucket, object_name)
         return JobDetail(self.store.held[bucket, object_name][0], (), ())
+
+
+@dataclass
+class FakeKeys:
+    """AuthKeys that never expire."""
+
+    held: set[tuple[Address, str, str]] = field(default_factory=set)
+
+    async def add(self, account: Address, domain: str, public_key: str, expires_at_ms: int) -> None:
+        self.held.add((account, domain, public_key))
+
+    async def has(self, account: Address, domain: str, public_key: str) -> bool:
+        return (account, domain, public_key) in self.held
+
+    async def list(self, account: Address, domain: str) -> list[str]:
+        return sorted(key for of, for_, key in self.held if (of, for_) == (account, domain))
+
+    async def remove(self, account: Address, domain: str, public_keys: Sequence[str]) -> None:
+        self.held -= {(account, domain, key) for key in public_keys}
 
 
 @dataclass
@@ -279,6 +367,11 @@ class World:
     config: GatewayConfig
     pool: CpuPool
     clock: Clock
+    keys: FakeKeys
+    multipart: FakeMultipart = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.multipart = FakeMultipart(self.store)
 
     def bucket(
         self,
@@ -320,14 +413,27 @@ class World:
     @asynccontextmanager
     async def http(self) -> AsyncIterator[str]:
         """A listening gateway; yields host:port."""
+        objects = ObjectOperations(self.gateway)
         server = HttpServer(
-            ObjectOperations(self.gateway),
+            objects,
             BucketOperations(self.buckets, self.pool, self.config.region),
             self.authenticator,
             self.config,
             self.clock,
             Random(1),
             Slots("requests at once", self.config.max_requests),
+            (
+                *details(self.gateway, self.buckets, self.pool, self.config),
+                MultipartOperations(
+                    MultipartUploads(self.gateway, self.multipart),
+                    Copies(self.gateway),
+                    self.pool,
+                    self.config.blank_interval_s,
+                ),
+                greenfield_http(
+                    self.gateway, objects, cast("Signer", self.signer), cast("AuthKeys", self.keys), self.clock
+                ),
+            ),
         )
         async with serving_http(server) as address:
             yield address
@@ -347,12 +453,15 @@ async def gateway_world(clock: Clock | None = None, **settings: Any) -> AsyncIte
     async with CpuPool(2) as pool:
         gateway = Gateway(access, cast("Uploader", store), cast("Downloader", store), cast("TaskNode", tasknode), pool)
         buckets = Buckets(access, cast("Downloader", store), cast("Signer", signer), wait_blocks=3)
+        keys = FakeKeys()
         authenticator = Authenticator(
             (
-                SigV4(SigningKeys(cast("Signer", signer), 8), config.region, config.clock_skew_s),
+                *s3_schemes(cast("Signer", signer), config),
                 Gnfd1(KnownAccounts(cast("Chain", chain))),
+                Gnfd2(keys),
+                PersonalSign(),
                 KnownButUnsupported(),
                 Anonymous(),
             )
         )
-        yield World(chain, signer, store, tasknode, gateway, buckets, authenticator, config, pool, clock)
+        yield World(chain, signer, store, tasknode, gateway, buckets, authenticator, config, pool, clock, keys)

@@ -4,26 +4,33 @@ from __future__ import annotations
 
 import random
 from collections.abc import AsyncIterator, Iterable
-from contextlib import aclosing, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import cast
 
+from downloader.client import Downloader
 from piecestore.faulty import FaultyStore
 from piecestore.memory import MemoryStore
+from receiver.checking import PieceChecker
 from receiver.chores import ChainFollower, Collector
 from receiver.claims import Claims
-from receiver.client import Receipt
+from receiver.client import Gatherer, GroupSender, Receipt, Receivers
 from receiver.config import ReceiverConfig
+from receiver.damage import DamagedPieces
 from receiver.frames import ChunkFrame, EndFrame, Frame, Held, OfferFrame, PieceFrame
+from receiver.inspecting import GroupInspector
+from receiver.mending import Mender
 from receiver.service import ReceiverService
 from sp.crypto.ec import best_kernel
 from sp.domain.approvals import Approval, ObjectRef, Offer, PieceRequest, SignedApproval
-from sp.domain.ids import Checksum, ObjectId, RedundancyIndex, SegmentIndex
+from sp.domain.errors import PieceNotFound, ServiceUnavailable
+from sp.domain.ids import Checksum, ObjectId, RedundancyIndex, SegmentIndex, Signature
 from sp.domain.integrity import ObjectHasher
 from sp.domain.jobs import ReceivedGroup
 from sp.domain.params import StorageParams
 from sp.runtime.clock import ManualClock
-from sp.runtime.limits import Slots
+from sp.runtime.limits import ByteBudget, Slots
 from sp.runtime.pool import CpuPool
 from spdb.cursors import Cursors
 from spdb.database import Database, open_database
@@ -173,7 +180,14 @@ def service(
     now: ManualClock,
     pool: CpuPool,
     config: ReceiverConfig,
+    receivers: Receivers | None = None,
+    own_segments: Downloader | None = None,
 ) -> ReceiverService:
+    """receivers: of the other providers; own_segments: of this one as a primary. Without them none answers."""
+    claims = Claims(config.takeover_timeout_s)
+    gatherer = Gatherer(me.signer, receivers or NobodyElse(), pool, now, piece_timeout_s=5.0)
+    mender = Mender(ledger, store, records, claims, gatherer, best_kernel(), ByteBudget(1 << 20))
+    checker = PieceChecker(store, mender, me.signer, pool)
     return ReceiverService(
         chain=ledger,
         store=store,
@@ -182,11 +196,37 @@ def service(
         clock=now,
         pool=pool,
         config=config,
-        claims=Claims(config.takeover_timeout_s),
+        claims=claims,
         openings=Slots("openings", config.max_openings),
         streams=Slots("streams", config.max_streams),
         reads=Slots("reads", config.max_reads),
+        segments=own_segments or cast("Downloader", NoSegments()),
+        damaged=DamagedPieces(),
+        inspector=GroupInspector(ledger, records, checker, now, Slots("orders", 2), 4),
     )
+
+
+class NobodyElse:
+    """The Receivers of providers none of which is there."""
+
+    def replicate(
+        self, endpoint: str, offer: Offer, signature: Signature, timeout_s: float
+    ) -> AbstractAsyncContextManager[GroupSender]:
+        raise ServiceUnavailable(endpoint, "not there")
+
+    async def get_piece(
+        self, endpoint: str, request: PieceRequest, signature: Signature, timeout_s: float
+    ) -> AsyncIterator[bytes]:
+        raise ServiceUnavailable(endpoint, "not there")
+        yield b""
+
+
+class NoSegments:
+    """The Downloader of a provider that is primary of nothing."""
+
+    async def segment(self, object_id: ObjectId, version: int, index: SegmentIndex) -> AsyncIterator[bytes]:
+        raise PieceNotFound(f"segment {index} of object {object_id}")
+        yield b""
 
 
 def reconfigured(world: World, config: ReceiverConfig) -> World:

@@ -15,13 +15,13 @@ from gateway.errors import (
     InvalidUri,
     MethodNotAllowed,
     NameTooLong,
+    NoSuchVersion,
     NotModified,
     NotSupported,
-    PreconditionFailed,
 )
 from gateway.request import RequestHead, Target, check_bucket_name, host_without_port, resolve
 from gateway.routes import Operation, operation_of
-from sp.domain.errors import InvalidRange
+from sp.domain.errors import InvalidRange, PreconditionFailed
 
 DOMAIN = "sp.example.com"
 
@@ -158,7 +158,28 @@ OPERATIONS = [
     ("HEAD", "/b/", Operation.HEAD_BUCKET),
     ("DELETE", "/b", Operation.DELETE_BUCKET),
     ("GET", "/b?location=", Operation.LOCATION),
-    ("GET", "/b?versioning", Operation.VERSIONING),
+    ("GET", "/b?versioning", Operation.EMPTY_CONFIGURATION),
+    ("GET", "/b?requestPayment=", Operation.EMPTY_CONFIGURATION),
+    ("GET", "/b?policyStatus", Operation.CONFIGURATION),
+    ("DELETE", "/b?policy", Operation.DROP_CONFIGURATION),
+    ("GET", "/b?acl", Operation.BUCKET_ACL),
+    ("PUT", "/b?acl=", Operation.PUT_BUCKET_ACL),
+    ("POST", "/b?delete", Operation.DELETE_OBJECTS),
+    ("POST", "/b/?delete=", Operation.DELETE_OBJECTS),
+    ("GET", "/b?versions&prefix=a&max-keys=1&key-marker=&version-id-marker=", Operation.LIST_VERSIONS),
+    ("OPTIONS", "/b", Operation.PREFLIGHT),
+    ("OPTIONS", "/b/k", Operation.PREFLIGHT),
+    ("GET", "/b/k?acl", Operation.OBJECT_ACL),
+    ("PUT", "/b/k?acl", Operation.PUT_OBJECT_ACL),
+    ("GET", "/b/k?tagging&versionId=null", Operation.TAGGING),
+    ("PUT", "/b/k?tagging", Operation.PUT_TAGGING),
+    ("DELETE", "/b/k?tagging", Operation.DELETE_TAGGING),
+    ("GET", "/b/k?attributes", Operation.ATTRIBUTES),
+    ("GET", "/b/k?retention", Operation.OBJECT_LOCK),
+    ("GET", "/b/k?versionId=null", Operation.GET_OBJECT),
+    ("HEAD", "/b/k?versionId=null", Operation.HEAD_OBJECT),
+    ("DELETE", "/b/k?versionId=null", Operation.DELETE_OBJECT),
+    ("GET", "/?prefix=a&max-buckets=2", Operation.LIST_BUCKETS),
     ("GET", "/b?policy", Operation.CONFIGURATION),
     ("GET", "/b?cors=", Operation.CONFIGURATION),
     ("GET", "/b", Operation.LIST_OBJECTS),
@@ -184,23 +205,23 @@ def test_a_request_asks_for_one_operation(method: str, target: str, operation: O
 @pytest.mark.parametrize(
     ("method", "target"),
     [
-        ("PUT", "/b?acl"),
-        ("GET", "/b?acl"),
         ("PUT", "/b?versioning"),
         ("GET", "/b?uploads"),
-        ("GET", "/b?versions"),
         ("GET", "/b?list-type=2&policy"),
-        ("POST", "/b?delete"),
-        ("DELETE", "/b?policy"),
         ("POST", "/b/k?uploads"),
         ("PUT", "/b/k?partNumber=1&uploadId=x"),
-        ("PUT", "/b/k?tagging"),
+        ("PUT", "/b/k?versionId=null"),
+        ("PUT", "/b/k?retention"),
+        ("PUT", "/b?policy"),
+        ("DELETE", "/b?versioning"),
+        ("DELETE", "/b?acl"),
+        ("DELETE", "/b/k?acl"),
+        ("POST", "/b"),
+        ("POST", "/b?delete&prefix=a"),
+        ("GET", "/b?versions&list-type=2"),
         ("PUT", "/b/k?anything"),
-        ("GET", "/b/k?acl"),
-        ("GET", "/b/k?versionId=null"),
         ("GET", "/b/k?uploadId=x"),
         ("HEAD", "/b/k?partNumber=1"),
-        ("DELETE", "/b/k?versionId=1"),
         ("GET", "/b/k?object-meta"),
         ("POST", "/b/k?offset=0&complete=true"),
         ("GET", "/greenfield/admin/v1/get-approval?action=CreateBucket"),
@@ -213,7 +234,14 @@ def test_what_s3_has_and_we_do_not_is_refused_as_such(method: str, target: str) 
         operation_of(asked, resolve(asked, ""))
 
 
-@pytest.mark.parametrize(("method", "target"), [("PATCH", "/b/k"), ("OPTIONS", "/b"), ("PUT", "/")])
+@pytest.mark.parametrize("method", ["GET", "HEAD", "DELETE"])
+def test_an_object_has_no_version_but_null(method: str) -> None:
+    asked = head("/b/k?versionId=3sL4kqtJlcpXroDTDmJ", method)
+    with pytest.raises(NoSuchVersion):
+        operation_of(asked, resolve(asked, ""))
+
+
+@pytest.mark.parametrize(("method", "target"), [("PATCH", "/b/k"), ("PATCH", "/b"), ("PUT", "/"), ("OPTIONS", "/")])
 def test_a_method_that_fits_nothing_is_not_allowed(method: str, target: str) -> None:
     asked = head(target, method)
     with pytest.raises(MethodNotAllowed):

@@ -9,7 +9,9 @@ from typing import Any
 import pytest
 
 from gateway.auth.scheme import Identity
+from gateway.body import BodyPlan
 from gateway.errors import BucketNotInService, EmptyPayload, InvalidBucketName, OnChainOnly, SpNotInService
+from gateway.greenfield.errors import NotYetOnChain
 from gateway.puts import Put
 from gateway.service import PutResult
 from sp.domain.errors import (
@@ -66,7 +68,8 @@ class Body:
 
 async def put(world: World, identity: Identity, payload: bytes = b"hello", **given: Any) -> PutResult:
     body = Body(payload)
-    wanted = {"size": len(payload), "headers": {}, "digests": (), "visibility": Visibility.INHERIT, **given}
+    plan = BodyPlan(given.pop("size", len(payload)), given.pop("digests", ()))
+    wanted = {"body": plan, "headers": {}, "visibility": Visibility.INHERIT, **given}
     asked = Put(wanted.pop("bucket", "photos"), wanted.pop("name", "k"), request_id="r1", **wanted)
     try:
         return await world.gateway.put_object(identity, asked, aiter(body))
@@ -284,7 +287,7 @@ async def test_progress_is_the_jobs_or_of_an_object_that_waits_for_its_payload(w
     assert (await world.gateway.upload_progress(CUSTODIAL, "photos", "k")).state is JobState.UPLOAD_OBJECT_DONE
     world.chain_object("photos", "created", b"hello")
     assert (await world.gateway.upload_progress(CUSTODIAL, "photos", "created")).state is JobState.INIT_UNSPECIFIED
-    with pytest.raises(NoSuchObject):
+    with pytest.raises(NotYetOnChain, match="object has not been created"):
         await world.gateway.upload_progress(CUSTODIAL, "photos", "absent")
     with pytest.raises(AccessDenied):
         await world.gateway.upload_progress(BOBS, "photos", "k")

@@ -196,7 +196,7 @@ EXAMPLES: list[tuple[SpError, tuple[str, int], tuple[str, int]]] = [
     (sp.InvalidRange(3), ("InvalidRange", 416), ("50012", 400)),
     (gw.ExpiryRefused("x"), ("ExpiredToken", 400), ("50023", 400)),
     (gw.OnChainOnly("x"), ("InvalidRequest", 400), ("50008", 400)),
-    (gw.NotSupported("x"), ("NotImplemented", 501), ("50008", 501)),
+    (gw.NotSupported("x"), ("NotImplemented", 501), ("50008", 400)),
     (sp.InternalError("r"), ("InternalError", 500), ("999999", 500)),
     (gw.NoSuchConfiguration("NoSuchBucketPolicy", "b"), ("NoSuchBucketPolicy", 404), ("999999", 404)),
 ]

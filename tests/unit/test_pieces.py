@@ -5,8 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sp.domain.errors import InvalidRequest
-from sp.domain.ids import JobId, ObjectId, RedundancyIndex, SegmentIndex
-from sp.domain.pieces import EcPieceKey, PieceKey, SegmentKey, parse_key
+from sp.domain.ids import JobId, ObjectId, RedundancyIndex, SegmentIndex, UploadId
+from sp.domain.pieces import EcPieceKey, PieceKey, SegmentKey, StagedKey, parse_key
 
 segment_indexes = st.integers(0, 10**9 - 1).map(SegmentIndex)
 keys = st.one_of(
@@ -18,6 +18,13 @@ keys = st.one_of(
         segment_indexes,
         st.integers(0, 255).map(RedundancyIndex),
     ),
+    st.builds(
+        StagedKey,
+        st.integers(0, 2**63 - 1).map(UploadId),
+        st.integers(0, 10_000),
+        st.integers(0, 10**9 - 1),
+        segment_indexes,
+    ),
 )
 
 
@@ -27,6 +34,7 @@ keys = st.one_of(
         (SegmentKey(JobId(7), SegmentIndex(0)), "u7_s0"),
         (EcPieceKey(ObjectId(42), 0, SegmentIndex(3), RedundancyIndex(5)), "e42_s3_p5"),
         (EcPieceKey(ObjectId(42), 2, SegmentIndex(3), RedundancyIndex(5)), "e42_s3_p5_v2"),
+        (StagedKey(UploadId(9), 17, 4, SegmentIndex(2)), "m9_p17_4_s2"),
     ],
 )
 def test_a_key_is_spelled_as_on_the_network(key: PieceKey, name: str) -> None:
@@ -46,7 +54,7 @@ def test_different_keys_have_different_names(one: PieceKey, other: PieceKey) -> 
 
 @given(keys)
 def test_a_name_is_safe_as_a_file_name(key: PieceKey) -> None:
-    assert set(str(key)) <= set("0123456789uespv_")
+    assert set(str(key)) <= set("0123456789uempsv_")
     assert len(str(key)) < 64
 
 
@@ -88,6 +96,11 @@ def test_a_name_is_safe_as_a_file_name(key: PieceKey) -> None:
         "u" + "9" * 20 + "_s0",
         "u" + "9" * 10_000 + "_s0",
         "s1_s0",
+        "m1_p1_s0",
+        "m1_p1_0",
+        "m1_p01_0_s0",
+        "m1_p1_00_s0",
+        "m1_p100000_0_s0",
     ],
 )
 def test_a_name_that_no_key_prints_is_refused(name: str) -> None:
@@ -96,7 +109,7 @@ def test_a_name_that_no_key_prints_is_refused(name: str) -> None:
     assert len(str(refusal.value)) < 500
 
 
-@given(st.text() | st.text("0123456789uespv_-+. /\\", max_size=30))
+@given(st.text() | st.text("0123456789uempsv_-+. /\\", max_size=30))
 def test_whatever_is_parsed_prints_as_it_was_written(name: str) -> None:
     try:
         key = parse_key(name)

@@ -1,6 +1,7 @@
 """The Signer: which key signs what, nonces, custodial accounts, and where it may listen."""
 
 import asyncio
+import base64
 import hashlib
 import hmac
 from collections.abc import AsyncIterator
@@ -33,6 +34,7 @@ from sp.domain.errors import (
     KeystoreLocked,
     NoSuchAccount,
     ServiceUnavailable,
+    SignatureMismatch,
     TxRefused,
 )
 from sp.domain.ids import Address, Checksum, ObjectId, RedundancyIndex, Signature
@@ -255,6 +257,25 @@ async def test_the_signature_v4_key_is_the_one_of_amazons_example(signer: Signer
     await signer.import_account("example", b"\1" * 32, "AKIAIOSFODNN7EXAMPLE", secret)
     key = await signer.sigv4_key("AKIAIOSFODNN7EXAMPLE", "20120215", "us-east-1", "iam")
     assert key.signing_key.hex() == "f4780e2d9f65fa895f9c67b32ce1baf0b0d8a43505a000a1a9e090d414db404d"
+
+
+async def test_the_signatures_v2_of_amazons_examples_are_verified(signer: SignerService) -> None:
+    # docs.aws.amazon.com/AmazonS3/latest/API/RESTAuthentication.html: object GET, and query string authentication
+    secret = "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY"
+    account = await signer.import_account("example", b"\1" * 32, "AKIAIOSFODNN7EXAMPLE", secret)
+    for text, signature in (
+        (b"GET\n\n\nTue, 27 Mar 2007 19:36:42 +0000\n/johnsmith/photos/puppy.jpg", "bWq2s1WEIj+Ydj0vQ697zp+IXMU="),
+        (b"GET\n\n\n1175139620\n/johnsmith/photos/puppy.jpg", "NpgCjnDzrM+WFzoENXmpNDUsSn8="),
+    ):
+        raw = base64.b64decode(signature)
+        assert await signer.verify_sigv2("AKIAIOSFODNN7EXAMPLE", text, raw) == account.address
+        for wrong in (raw[:-1], raw + b"x", b"", raw[:-1] + bytes([raw[-1] ^ 1])):
+            with pytest.raises(SignatureMismatch):
+                await signer.verify_sigv2("AKIAIOSFODNN7EXAMPLE", text, wrong)
+        with pytest.raises(SignatureMismatch):
+            await signer.verify_sigv2("AKIAIOSFODNN7EXAMPLE", text + b" ", raw)
+    with pytest.raises(NoSuchAccount):
+        await signer.verify_sigv2("GNFDNOBODY", b"GET", raw)
 
 
 async def test_no_secret_of_an_account_stands_in_its_file(signer: SignerService, tmp_path: Path) -> None:

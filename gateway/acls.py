@@ -1,0 +1,170 @@
+"""Access control lists, as far as the chain's visibility can express them: private, or readable by everyone.
+
+On Greenfield the bucket's owner owns every object in it, so an ACL always says that the owner has FULL_CONTROL.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from chain.client import Chain
+from gateway import xml_in
+from gateway.auth.scheme import Identity
+from gateway.buckets import Buckets
+from gateway.errors import MalformedAcl, MalformedXml, NotSupported, OnChainOnly
+from gateway.puts import ACLS
+from gateway.request import RequestHead
+from gateway.s3_xml import document, element
+from gateway.service import Gateway
+from sp.domain.errors import AccessDenied, NoSuchObject, ServiceUnavailable
+from sp.domain.ids import Address
+from sp.domain.jobs import ObjectEntry
+from sp.domain.ledger import Action, Bucket, Visibility
+from sp.domain.messages import MsgUpdateBucketInfo, MsgUpdateObjectInfo
+
+MAX_XML_BYTES: Final = 65_536
+ALL_USERS: Final = "http://acs.amazonaws.com/groups/global/AllUsers"
+_XSI: Final = "http://www.w3.org/2001/XMLSchema-instance"
+_PERMISSIONS: Final = frozenset({"FULL_CONTROL", "READ", "WRITE", "READ_ACP", "WRITE_ACP"})
+
+BUCKET_ACLS: Final = {"private": Visibility.PRIVATE, "public-read": Visibility.PUBLIC_READ}
+OBJECT_ACLS: Final = {name: visibility for name, visibility in ACLS.items() if name}
+
+
+def acl_document(owner: Address, *, public: bool) -> bytes:
+    """An AccessControlPolicy."""
+    identity = element("ID", owner) + element("DisplayName", owner)
+    grants = _grant("CanonicalUser", identity, "FULL_CONTROL")
+    if public:
+        grants += _grant("Group", element("URI", ALL_USERS), "READ")
+    return document(
+        "AccessControlPolicy", f"<Owner>{identity}</Owner>", f"<AccessControlList>{grants}</AccessControlList>"
+    )
+
+
+def _grant(kind: str, grantee: str, permission: str) -> str:
+    who = f'<Grantee xmlns:xsi="{_XSI}" xsi:type="{kind}">{grantee}</Grantee>'
+    return f"<Grant>{who}{element('Permission', permission)}</Grant>"
+
+
+def requested(head: RequestHead, body: bytes, canned: dict[str, Visibility], owner: Address) -> Visibility:
+    """What a PUT ?acl asks for: a canned ACL in x-amz-acl, or the same said in XML.
+
+    NotSupported for what visibility cannot express; MalformedXml, MalformedAcl; AccessDenied for another owner.
+    """
+    for name in head.header_names():
+        if name.startswith("x-amz-grant-"):
+            raise NotSupported(f"the header {name}; an ACL is private or public-read")
+    acl = head.header("x-amz-acl")
+    if not acl:
+        return _of_xml(body, owner)
+    if acl not in canned:
+        raise NotSupported(f"the ACL {acl[:64]!r}; it can be {', '.join(canned)}")
+    return canned[acl]
+
+
+def _of_xml(body: bytes, owner: Address) -> Visibility:
+    root = xml_in.parsed(body, "AccessControlPolicy")
+    for named in xml_in.children(root, "Owner"):
+        _check_owner(xml_in.text(named, "ID"), owner)
+    try:
+        listed = xml_in.only(root, "AccessControlList")
+        grants = {_grant_of(grant, owner) for grant in xml_in.children(listed, "Grant")}
+    except MalformedXml as error:
+        raise MalformedAcl(error.reason) from error
+    if ("owner", "FULL_CONTROL") not in grants:
+        raise NotSupported("an ACL in which the owner has no FULL_CONTROL")
+    others = grants - {("owner", "FULL_CONTROL"), (ALL_USERS, "READ")}
+    if others:
+        who, permission = min(others)
+        raise NotSupported(f"the grant of {permission} to {who[:64]}; an ACL is private or public-read")
+    return Visibility.PUBLIC_READ if (ALL_USERS, "READ") in grants else Visibility.PRIVATE
+
+
+def _grant_of(grant: xml_in.Element, owner: Address) -> tuple[str, str]:
+    """Grantee and permission."""
+    grantee = xml_in.only(grant, "Grantee")
+    permission = xml_in.text(grant, "Permission").strip()
+    if permission not in _PERMISSIONS:
+        raise MalformedAcl(f"there is no permission {permission[:64]!r}")
+    for name in ("ID", "URI", "EmailAddress"):
+        if who := xml_in.text(grantee, name, "").strip():
+            return ("owner" if who.lower() == owner.lower() else who), permission
+    raise MalformedAcl("a grantee has an ID or a URI")
+
+
+def _check_owner(named: str, owner: Address) -> None:
+    if named.strip() and named.strip().lower() != owner.lower():
+        raise AccessDenied(named.strip()[:64], "own", "")
+
+
+@dataclass(frozen=True, slots=True)
+class Acls:
+    gateway: Gateway
+    buckets: Buckets
+
+    async def of_bucket(self, identity: Identity, bucket: str) -> Bucket:
+        """The bucket, whose owner and visibility are the ACL. AccessDenied."""
+        _require_account(identity, bucket)
+        return await self.buckets.head(identity, bucket)
+
+    async def of_object(self, identity: Identity, bucket: str, object_name: str) -> tuple[Address, bool]:
+        """The owner, and whether everyone may read."""
+        _require_account(identity, bucket)
+        entry = await self.gateway.head_object(identity, bucket, object_name)
+        found = await self.gateway.access.view.head_bucket(bucket)
+        try:
+            visibility = (await self._chain.head_object(bucket, object_name)).visibility
+        except NoSuchObject:
+            visibility = entry.job.visibility
+        if visibility is Visibility.INHERIT:
+            visibility = found.visibility
+        return found.owner, visibility is Visibility.PUBLIC_READ
+
+    async def set_bucket(self, identity: Identity, bucket: str, visibility: Visibility) -> None:
+        """On chain when it returns. AccessDenied, OnChainOnly."""
+        account = await self._changer(identity, bucket, "MsgUpdateBucketInfo")
+        await self.gateway.access.require(identity, bucket, Action.UPDATE_BUCKET_INFO)
+        await self.buckets.execute(MsgUpdateBucketInfo(account, bucket, visibility))
+
+    async def set_object(self, identity: Identity, bucket: str, object_name: str, visibility: Visibility) -> None:
+        """On chain when it returns, or in the job that will create the object there. NoSuchObject, AccessDenied,
+        OnChainOnly; ServiceUnavailable when the object is just being created and that takes too long."""
+        account = await self._changer(identity, bucket, "MsgUpdateObjectInfo")
+        served = await self.gateway.access.served_bucket(bucket)
+        entry = await self.gateway.downloader.head(bucket, object_name)
+        await self.gateway.access.require_object(identity, served, object_name, Action.UPDATE_OBJECT_INFO, entry)
+        last_height = (await self._chain.latest_block()).height + self.buckets.wait_blocks
+        while not await self._set_now(account, entry, visibility):
+            height = (await self._chain.latest_block()).height
+            if height >= last_height:
+                raise ServiceUnavailable("chain", "the object is being created there; its ACL cannot change before")
+            await self._chain.next_block(height)
+
+    async def _set_now(self, account: Address, entry: ObjectEntry, visibility: Visibility) -> bool:
+        """False while a task node is creating the object: which visibility it takes along is not known."""
+        bucket, object_name = entry.job.bucket, entry.job.object_name
+        try:
+            await self._chain.head_object(bucket, object_name)
+        except NoSuchObject:
+            return await self.gateway.tasknode.set_visibility(entry.job.id, visibility)
+        await self.buckets.execute(MsgUpdateObjectInfo(account, bucket, object_name, visibility))
+        return True
+
+    async def _changer(self, identity: Identity, bucket: str, message: str) -> Address:
+        account = _require_account(identity, bucket)
+        await self.gateway.access.served_bucket(bucket)
+        if not identity.custodial:
+            raise OnChainOnly(f"change the visibility with {message}, signed by the account")
+        return account
+
+    @property
+    def _chain(self) -> Chain:
+        return self.gateway.access.view.chain
+
+
+def _require_account(identity: Identity, resource: str) -> Address:
+    if identity.account is None:
+        raise AccessDenied(identity.scheme, "ACL", resource)
+    return identity.account

@@ -1,0 +1,151 @@
+"""One seed, from a network that starts to a checked one at rest. `python -m tests.sim.run SEED`: a summary of it."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Final
+
+from sp.domain.ids import Address
+from sp.domain.ledger import Visibility
+from sp.domain.messages import MsgCreateBucket
+from tests.sim.chaos import Chaos, Profile
+from tests.sim.checker import Checker
+from tests.sim.making import UNSEALED_TTL_S
+from tests.sim.workload import Client, Name
+from tests.sim.world import World, simulated_edges
+
+QUIET_LIMIT_S: Final = 24 * 3600.0
+GARBAGE_S: Final = 200.0
+"""After all is done: long enough for every collector to have come by twice."""
+
+
+@dataclass(slots=True)
+class Outcome:
+    """hours: simulated; violations: promises broken, in words"""
+
+    seed: int
+    profile: str
+    digest: str = ""
+    lines: int = 0
+    hours: float = 0.0
+    steps: int = 0
+    wall_s: float = 0.0
+    faults: Counter[str] = field(default_factory=Counter)
+    done: Counter[str] = field(default_factory=Counter)
+    states: Counter[str] = field(default_factory=Counter)
+    violations: list[str] = field(default_factory=list)
+    tail: list[str] = field(default_factory=list)
+
+
+def simulate(seed: int, profile: Profile | None = None, *, keep: bool = False) -> Outcome:
+    """profile: which faults; by default chosen by the seed. keep: all lines of the trace, not the newest alone"""
+    started = time.perf_counter()
+    world = World(seed)
+    chosen = profile or Profile.of(world.chance("profile"))
+    outcome = Outcome(seed, str(chosen))
+    if keep:
+        world.trace.kept = []
+    with simulated_edges(world):
+        try:
+            world.run(_whole(world, chosen, outcome))
+        except Exception as error:  # noqa: BLE001 - a simulation that breaks down is a finding too
+            import traceback
+
+            outcome.violations.append("broke down: " + "".join(traceback.format_exception(error)))
+    outcome.violations += world.mishaps
+    outcome.digest, outcome.lines = world.trace.digest, world.trace.lines
+    outcome.hours, outcome.steps = world.loop.now_s / 3600, world.loop.steps
+    outcome.faults = world.faults
+    outcome.tail = world.trace.kept or list(world.trace.tail)
+    outcome.wall_s = time.perf_counter() - started
+    return outcome
+
+
+async def _whole(world: World, profile: Profile, outcome: Outcome) -> None:
+    world.build()
+    for provider in world.providers:
+        provider.start()
+    await _all_run(world)
+    clients = await _clients(world, outcome)
+    chaos = Chaos(world, profile, world.chance("chaos"))
+    storm = world.loop.spawn(world.process, chaos.run(), "chaos")
+    work = [world.loop.spawn(client.process, client.run(), f"client {client.number}") for client in clients]
+    await asyncio.wait(work)
+    for task in work:
+        task.result()
+    await asyncio.sleep(chaos.chance.uniform(0.0, 120.0))  # what was acknowledged last meets faults too
+    storm.cancel()
+    await asyncio.wait([storm])
+    chaos.heal()
+    world.trace.note("healed")
+    await _all_run(world)
+    checker = Checker(world, [name for client in clients for name in client.names], chaos.damaged)
+    outcome.violations += await checker.until_quiet(QUIET_LIMIT_S)
+    world.wall.ahead_ms += int(UNSEALED_TTL_S * 1000) + 3_600_000
+    world.trace.note("a day later")
+    await asyncio.sleep(GARBAGE_S)
+    outcome.violations += await checker.until_quiet(QUIET_LIMIT_S)
+    outcome.violations += await checker.check()
+    outcome.states = checker.states
+    world.network.rates = type(world.network.rates)()
+
+
+async def _all_run(world: World) -> None:
+    async with asyncio.timeout(3600):
+        while not all(provider.runs for provider in world.providers):
+            await asyncio.sleep(0.5)
+
+
+async def _clients(world: World, outcome: Outcome) -> list[Client]:
+    """Buckets on a few primaries, and who uses them."""
+    chance = world.chance("clients")
+    primaries = chance.sample(world.providers, chance.randrange(1, 4))
+    account = world.plan.account
+    buckets: list[tuple[str, int]] = []
+    for number, primary in enumerate(primaries):
+        bucket = f"bucket-{number}"
+        message = MsgCreateBucket(Address(account.address), bucket, Visibility.PRIVATE, primary.operator)
+        result = await world.execute(account, message)
+        assert result.code == 0, result
+        buckets.append((bucket, world.providers.index(primary)))
+    clients = []
+    for number in range(chance.randrange(1, 4)):
+        names = []
+        for count in range(chance.randrange(1, 4)):
+            bucket, primary_index = chance.choice(buckets)
+            names.append(Name(bucket, f"c{number}-{count}", world.providers[primary_index]))
+        pause_s = chance.choice((0.2, 5.0, 60.0))
+        calls = chance.randrange(4, 14)
+        client = Client(
+            world, number, Address(account.address), names, world.chance(f"client {number}"), calls, pause_s,
+            outcome.violations, outcome.done,
+        )  # fmt: skip
+        clients.append(client)
+    return clients
+
+
+def summary(outcome: Outcome) -> str:
+    lines = [
+        f"seed {outcome.seed}: {outcome.profile}",
+        f"  trace {outcome.digest} ({outcome.lines} lines), {outcome.hours:.2f} simulated hours, {outcome.steps} steps, "
+        f"{outcome.wall_s:.2f} s",
+        *(f"  {count:6} {kind}" for kind, count in sorted(outcome.done.items())),
+        *(f"  {count:6} jobs {kind}" for kind, count in sorted(outcome.states.items())),
+        "  faults:",
+        *(f"  {count:6} {kind}" for kind, count in sorted(outcome.faults.items())),
+        f"  violations: {len(outcome.violations)}",
+        *(f"    {violation}" for violation in outcome.violations),
+    ]
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    run = simulate(int(sys.argv[1]), keep="--trace" in sys.argv)
+    if "--trace" in sys.argv:
+        print("\n".join(run.tail))
+    print(summary(run))
+    sys.exit(bool(run.violations))
