@@ -56,14 +56,29 @@ class Access:
         """The permission on one object, or AccessDenied.
 
         entry: what this provider knows of it. A delegated object is here before it is on chain: until then its
-        creator and the bucket's owner may do everything with it, others what the bucket lets them.
+        creator and the bucket's owner may do everything with it, others what the bucket lets them. Of new content for
+        an object that is on chain, what its put said of reading it counts at once.
         """
         try:
             allowed = await self.view.allowed(identity.account, bucket.name, object_name, action)
+            if action is Action.GET_OBJECT and entry is not None and entry.job.object_id is None:
+                allowed = await self._readable_at_once(identity.account, bucket, entry, allowed=allowed)
         except NoSuchObject:
             allowed = await self._allowed_before_chain(identity.account, bucket, action, entry)
         if not allowed:
             raise _denied(identity, action, f"{bucket.name}/{object_name}")
+
+    async def _readable_at_once(
+        self, account: Address | None, bucket: Bucket, entry: ObjectEntry, *, allowed: bool
+    ) -> bool:
+        """allowed: what the chain says of the content before. NoSuchObject."""
+        job = entry.job
+        if job.visibility is Visibility.PUBLIC_READ:
+            return True
+        if job.visibility is not Visibility.PRIVATE or (account is not None and account in (bucket.owner, job.account)):
+            return allowed
+        public_before = await self.view.allowed(None, bucket.name, job.object_name, Action.GET_OBJECT)
+        return allowed and not public_before  # by a policy, then
 
     async def _allowed_before_chain(
         self, account: Address | None, bucket: Bucket, action: Action, entry: ObjectEntry | None

@@ -5,6 +5,7 @@ On Greenfield the bucket's owner owns every object in it, so an ACL always says 
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
@@ -13,7 +14,6 @@ from gateway import xml_in
 from gateway.auth.scheme import Identity
 from gateway.buckets import Buckets
 from gateway.errors import MalformedAcl, MalformedXml, NotSupported, OnChainOnly
-from gateway.puts import ACLS
 from gateway.request import RequestHead
 from gateway.s3_xml import document, element
 from gateway.service import Gateway
@@ -29,7 +29,7 @@ _XSI: Final = "http://www.w3.org/2001/XMLSchema-instance"
 _PERMISSIONS: Final = frozenset({"FULL_CONTROL", "READ", "WRITE", "READ_ACP", "WRITE_ACP"})
 
 BUCKET_ACLS: Final = {"private": Visibility.PRIVATE, "public-read": Visibility.PUBLIC_READ}
-OBJECT_ACLS: Final = {name: visibility for name, visibility in ACLS.items() if name}
+OBJECT_ACLS: Final = {**BUCKET_ACLS, "bucket-owner-full-control": Visibility.PRIVATE}
 
 
 def acl_document(owner: Address, *, public: bool) -> bytes:
@@ -114,10 +114,10 @@ class Acls:
         _require_account(identity, bucket)
         entry = await self.gateway.head_object(identity, bucket, object_name)
         found = await self.gateway.access.view.head_bucket(bucket)
-        try:
-            visibility = (await self._chain.head_object(bucket, object_name)).visibility
-        except NoSuchObject:
-            visibility = entry.job.visibility
+        visibility = entry.job.visibility
+        if entry.job.object_id is not None or visibility is Visibility.INHERIT:
+            with suppress(NoSuchObject):  # it will be there as its put said
+                visibility = (await self._chain.head_object(bucket, object_name)).visibility
         if visibility is Visibility.INHERIT:
             visibility = found.visibility
         return found.owner, visibility is Visibility.PUBLIC_READ
@@ -129,8 +129,8 @@ class Acls:
         await self.buckets.execute(MsgUpdateBucketInfo(account, bucket, visibility))
 
     async def set_object(self, identity: Identity, bucket: str, object_name: str, visibility: Visibility) -> None:
-        """On chain when it returns, or in the job that will create the object there. NoSuchObject, AccessDenied,
-        OnChainOnly; ServiceUnavailable when the object is just being created and that takes too long."""
+        """On chain when it returns, or in the job that will bring the object there. NoSuchObject, AccessDenied,
+        OnChainOnly; ServiceUnavailable when a task node is just at that and it takes too long."""
         account = await self._changer(identity, bucket, "MsgUpdateObjectInfo")
         served = await self.gateway.access.served_bucket(bucket)
         entry = await self.gateway.downloader.head(bucket, object_name)
@@ -139,16 +139,15 @@ class Acls:
         while not await self._set_now(account, entry, visibility):
             height = (await self._chain.latest_block()).height
             if height >= last_height:
-                raise ServiceUnavailable("chain", "the object is being created there; its ACL cannot change before")
+                raise ServiceUnavailable("chain", "the object is being brought there; its ACL cannot change before")
             await self._chain.next_block(height)
+            entry = await self.gateway.downloader.head(bucket, object_name)
 
     async def _set_now(self, account: Address, entry: ObjectEntry, visibility: Visibility) -> bool:
-        """False while a task node is creating the object: which visibility it takes along is not known."""
-        bucket, object_name = entry.job.bucket, entry.job.object_name
-        try:
-            await self._chain.head_object(bucket, object_name)
-        except NoSuchObject:
+        """False while a task node brings the object on chain: which visibility it takes along is not known."""
+        if entry.job.object_id is None:
             return await self.gateway.tasknode.set_visibility(entry.job.id, visibility)
+        bucket, object_name = entry.job.bucket, entry.job.object_name
         await self.buckets.execute(MsgUpdateObjectInfo(account, bucket, object_name, visibility))
         return True
 

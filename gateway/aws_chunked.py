@@ -39,6 +39,11 @@ DECODED_LENGTH: Final = "x-amz-decoded-content-length"
 MAX_LINE_BYTES: Final = 512
 """Of a chunk's head or a trailer. The longest that a client needs is about 100."""
 
+FREE_CHUNKS: Final = 4096
+MIN_AVERAGE_BYTES: Final = 64
+"""After the first FREE_CHUNKS, chunks must hold so much on average: smaller ones cost far more work than they bring.
+(S3 demands 8 KiB of every chunk but the last; some clients that know other servers send less.)"""
+
 _SIZE = re.compile(rb"[0-9a-fA-F]{1,16}")
 _CHUNK_SIGNATURE = re.compile(rb"chunk-signature=([0-9a-f]{64})")
 
@@ -117,6 +122,7 @@ class Decoder:
         self._line = bytearray()
         self._left = 0
         self._received = 0
+        self._chunks = 0
         self._claimed = ""
         self._sha256 = hashlib.sha256()
         self._trailer_signature = ""
@@ -177,6 +183,9 @@ class Decoder:
             raise PayloadSizeMismatch(self._framing.size, self._received + size)
         if self._chain is not None:
             self._claimed = _signature_in(extension)
+        self._chunks += 1
+        if (self._chunks - FREE_CHUNKS) * MIN_AVERAGE_BYTES > self._received:
+            raise MalformedFraming("its chunks are too small")
         if size:
             self._left = size
             self._sha256 = hashlib.sha256()

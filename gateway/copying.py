@@ -85,7 +85,7 @@ def copy_of(head: RequestHead, put: Put) -> Copy:
     """InvalidArgument for directives that do not exist, InvalidRequest for a copy that would change nothing."""
     copy = Copy(
         source_of(head),
-        put,
+        replace(put, computed=_algorithm(head)),
         _replaces(head, "x-amz-metadata-directive"),
         _replaces(head, "x-amz-tagging-directive"),
     )
@@ -98,16 +98,32 @@ def copy_of(head: RequestHead, put: Put) -> Copy:
 
 
 def completed(copy: Copy, entry: ObjectEntry) -> Put:
-    """The put of the target, now that the source is known. The bytes are equal, so the source's checksum holds; not
-    that of its parts."""
+    """The put of the target, now that the source is known.
+
+    The bytes are equal, so the source's checksum holds, but for one that is made of its parts'. Another one that the
+    request asks for is computed on the way.
+    """
     assert entry.job.payload_size is not None
     source = entry.job.headers
     checksums = {name: source[name] for name in CHECKSUM_HEADERS if "-" not in source.get(name, "-")}
+    computed = tuple(name for name in copy.put.computed if name not in checksums)
+    if computed:
+        checksums = {}
     kept = copy.put.headers if copy.replaces_headers else source
     left_out = {*CHECKSUM_HEADERS, CHECKSUM_TYPE, ETAG_HEADER}
     headers = {name: value for name, value in kept.items() if name not in left_out} | checksums
     given_tags = copy.put.tags if copy.replaces_tags else entry.tags
-    return replace(copy.put, body=BodyPlan(entry.job.payload_size), headers=headers, tags=given_tags)
+    body = BodyPlan(entry.job.payload_size)
+    return replace(copy.put, body=body, headers=headers, tags=given_tags, computed=computed)
+
+
+def _algorithm(head: RequestHead) -> tuple[str, ...]:
+    """The header of the checksum that x-amz-checksum-algorithm asks for."""
+    algorithm = head.header("x-amz-checksum-algorithm")
+    name = f"{CHECKSUM_PREFIX}{algorithm.lower()}"
+    if algorithm and name not in CHECKSUM_HEADERS:
+        raise InvalidArgument("x-amz-checksum-algorithm", "there is no such algorithm here")
+    return (name,) if algorithm else ()
 
 
 def _replaces(head: RequestHead, directive: str) -> bool:

@@ -17,11 +17,13 @@ from aiohttp.http_exceptions import LineTooLong
 from aiohttp.web_protocol import RequestHandler
 from aiohttp.web_request import BaseRequest
 
+from gateway.auth.anonymous import NOBODY
 from gateway.auth.query import with_query_headers
-from gateway.auth.scheme import Authenticator
+from gateway.auth.scheme import Authenticator, Identity
 from gateway.config import GatewayConfig
 from gateway.errors import ClientGone
 from gateway.greenfield.routes import GreenfieldOperation
+from gateway.greenfield.style import speaks_greenfield
 from gateway.http_body import RequestBody
 from gateway.http_buckets import BucketOperations
 from gateway.http_call import Call, Serve
@@ -30,7 +32,7 @@ from gateway.http_objects import ObjectOperations
 from gateway.request import RequestHead, check_header_size, resolve
 from gateway.routes import Operation, operation_of
 from gateway.s3_xml import CONTENT_TYPE, s3_error
-from sp.domain.errors import InternalError, InvalidRequest, SpError
+from sp.domain.errors import InternalError, InvalidRequest, Kind, SpError
 from sp.runtime.clock import Clock
 from sp.runtime.ids import new_request_id
 from sp.runtime.limits import Slots
@@ -42,6 +44,8 @@ log = get_logger(__name__)
 REQUESTS = counter("sp_gateway_requests_total", "Requests of S3 and Greenfield clients", ("operation", "status"))
 SECONDS = histogram("sp_gateway_request_seconds", "From the head of a request to the end of its answer", ("operation",))
 ACTIVE = gauge("sp_gateway_active_requests", "Requests at work")
+
+PUBLIC_READS = frozenset({Operation.GET_OBJECT, Operation.HEAD_OBJECT, GreenfieldOperation.LINK})
 
 CLIENT_GONE = 499
 """Recorded instead of a status when the client did not take the answer (the number is nginx's)."""
@@ -134,10 +138,26 @@ class HttpServer:
         call.target = resolve(head, self.config.domain_name)
         operation = operation_of(head, call.target)
         call.operation = operation.value
-        call.identity = await self.authenticator.authenticate(head, self.clock.now_ms() // 1000)
+        call.identity, refusal = await self._asker(head, operation)
         call.head = with_query_headers(head)
         await self._check_owner(call, operation)
-        return await self.table[operation](call)
+        try:
+            return await self.table[operation](call)
+        except SpError as error:
+            if refusal is not None and error.kind in (Kind.DENIED, Kind.NOT_FOUND):
+                raise refusal from None
+            raise
+
+    async def _asker(
+        self, head: RequestHead, operation: Operation | GreenfieldOperation
+    ) -> tuple[Identity, SpError | None]:
+        """Who asks, and why not who he says he is: on Greenfield, what is public is read under any signature."""
+        try:
+            return await self.authenticator.authenticate(head, self.clock.now_ms() // 1000), None
+        except SpError as refusal:
+            if operation in PUBLIC_READS and speaks_greenfield(head):
+                return NOBODY, refusal
+            raise
 
     async def _check_owner(self, call: Call, operation: Operation | GreenfieldOperation) -> None:
         """The client wants to be sure whose bucket it is."""

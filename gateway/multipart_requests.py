@@ -28,6 +28,7 @@ MAX_LISTED: Final = 1000
 COPY_RANGE: Final = "x-amz-copy-source-range"
 OBJECT_SIZE: Final = "x-amz-mp-object-size"
 
+_ELEMENTS: Final = {name: f"Checksum{algorithm.name.upper()}" for name, algorithm in CHECKSUM_HEADERS.items()}
 _UPLOAD_ID = re.compile(r"[0-7][0-9a-f]{15}")
 _RANGE = re.compile(r"bytes=([0-9]{1,19})-([0-9]{1,19})")
 
@@ -111,15 +112,14 @@ def completion_of(head: RequestHead, body: bytes) -> Completion:
 
 
 def _completed_part(part: xml_in.Element) -> CompletedPart:
-    number = xml_in.text(part, "PartNumber").strip()
+    given = {xml_in.local(child): (child.text or "").strip() for child in part}
+    number = given.get("PartNumber", "")
     if not (number.isascii() and number.isdigit() and len(number) <= 9):
         raise MalformedXml("PartNumber is no number")
-    checksums = {}
-    for name, algorithm in CHECKSUM_HEADERS.items():
-        value = xml_in.text(part, f"Checksum{algorithm.name.upper()}", "").strip()
-        if value:
-            checksums[name] = value
-    return CompletedPart(int(number), xml_in.text(part, "ETag").strip().strip('"'), checksums)
+    if "ETag" not in given:
+        raise MalformedXml("a Part has no ETag")
+    checksums = {name: given[element] for name, element in _ELEMENTS.items() if given.get(element)}
+    return CompletedPart(int(number), given["ETag"].strip('"'), checksums)
 
 
 def _object_size(head: RequestHead) -> int | None:

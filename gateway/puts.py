@@ -48,6 +48,7 @@ class Put:
     """body: what the request says of its body, its size above all
     headers: kept and returned with the object (lower-case names); checksums that come behind the body are added to them
     precondition: of what the name means now; tags: the object's
+    computed: x-amz-checksum-* headers that are to be kept with it though nobody has sent them
     delegated: the account asks us to create the object on chain, though it keeps its own key
     """
 
@@ -59,6 +60,7 @@ class Put:
     request_id: str
     precondition: Precondition | None = None
     tags: dict[str, str] = field(default_factory=dict)
+    computed: tuple[str, ...] = ()
     delegated: bool = False
 
     @property

@@ -71,10 +71,11 @@ class Gateway:
         """
         order = await self.order_for(identity, put)
         plan = replace(put.body, size=order.payload_size)
-        checked = CheckedBody(body, plan, order.params.max_payload_size, self.pool)
+        checked = CheckedBody(body, plan, order.params.max_payload_size, self.pool, put.computed)
+        known_at_end = checked.checksums if put.computed else checked.trailing
         async with aclosing(checked.chunks()) as payload:
-            receipt = await self.uploader.put(order, payload, checked.trailing)
-        headers = {**put.headers, **checked.trailing()}
+            receipt = await self.uploader.put(order, payload, known_at_end)
+        headers = {**put.headers, **known_at_end()}
         return PutResult(
             f"{receipt.root.hex()[:32]}-1", receipt.job_id, receipt.payload_size, headers, receipt.stored_at_ms
         )

@@ -103,6 +103,6 @@ async def _receiver(parts: Parts, config: ReceiverConfig, chain: Chain, records:
         streams=Slots("streams of replicate data groups", config.max_streams),
         reads=Slots("pieces being read by other providers", config.max_reads),
         segments=await downloader.connect(parts),
-        damaged=DamagedPieces(),
+        damaged=DamagedPieces(parts.clock),
         inspector=GroupInspector(chain, records, checker, parts.clock, orders, config.checks_at_once),
     )

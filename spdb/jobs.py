@@ -194,6 +194,11 @@ class Jobs:
         """The put of a name that began last, whatever became of it."""
         return await self.db.read(lambda c: browse.newest_of(c, bucket, object_name))
 
+    async def under_way(self, bucket: str, object_name: str) -> bool | None:
+        """Whether work on a put of this name is to be expected, and is not stopped by a pending deletion; None when no
+        put of this name is known here."""
+        return await self.db.read(lambda c: queue.under_way(c, bucket, object_name))
+
     async def history(self, job_id: JobId) -> list[HistoryRow]:
         """In order. NoSuchJob."""
         return await self.db.read(lambda c: browse.history_rows(c, job_id))

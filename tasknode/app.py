@@ -104,7 +104,9 @@ def _chores(
     deleter = Deleter(
         Deletions(database, parts.clock), chain, onchain, keys, worker, config.retry, parts.clock, parts.random
     )
-    follower = ChainFollower(chain, Cursors(database), Objects(database, parts.clock), actor)
+    follower = ChainFollower(
+        chain, Cursors(database), worker.jobs, Objects(database, parts.clock), onchain, keys, actor
+    )
     return [
         Chore("deletions", config.deletion_interval_s, deleter.tick),
         Chore("chain events", config.deletion_interval_s, follower.tick),

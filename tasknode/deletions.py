@@ -7,15 +7,16 @@ from random import Random
 
 from chain.client import Chain
 from signer.client import Signer
-from sp.domain.errors import JobMoved, NoSuchBucket, NoSuchObject, SpError
+from sp.domain.errors import JobMoved, NoSuchBucket, NoSuchObject, NoSuchObjectId, SpError, TxRefused
 from sp.domain.ids import ObjectId
-from sp.domain.ledger import ChainObject, EventType, ObjectStatus
+from sp.domain.ledger import ChainEvent, ChainObject, EventType, ObjectStatus
 from sp.domain.messages import MsgDeleteObject, MsgRejectSealObject, TxMessage
 from sp.domain.retry import RetryPolicy
 from sp.runtime.clock import Clock
 from sp.runtime.log import get_logger
 from spdb.cursors import Cursors
 from spdb.deletions import Deletion, Deletions
+from spdb.jobs import Jobs
 from spdb.objects import Objects
 from tasknode.onchain import OnChain
 from tasknode.worker import Worker
@@ -33,6 +34,8 @@ GONE_EVENTS = frozenset(
     }
 )
 """What takes an object off the chain without this SP having asked for it."""
+
+BEGUN_EVENTS = frozenset({EventType.CREATE_OBJECT, EventType.UPDATE_OBJECT_CONTENT})
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,11 +92,15 @@ class Deleter:
 
 @dataclass(frozen=True, slots=True)
 class ChainFollower:
-    """Unlinks names whose objects were deleted on chain by others."""
+    """Unlinks names whose objects were deleted on chain by others, and rejects what this SP created there for a put
+    that nobody works on any more: a transaction may land after its put was deleted, replaced or given up."""
 
     chain: Chain
     cursors: Cursors
+    jobs: Jobs
     objects: Objects
+    onchain: OnChain
+    signer: Signer
     actor: str
 
     async def tick(self) -> bool:
@@ -102,6 +109,8 @@ class ChainFollower:
         for event in events:
             if event.type in GONE_EVENTS:
                 await self._unlink(event.object_id)
+            elif event.type in BEGUN_EVENTS:
+                await self._reject_unclaimed(event)
         if height > seen:
             await self.cursors.set(CURSOR, height)
         return bool(events)
@@ -113,3 +122,31 @@ class ChainFollower:
                 entry.job.bucket, entry.job.object_name, entry.job.account, self.actor, "deleted on chain"
             )
             log.info("name unlinked, its object was deleted on chain", object_id=object_id)
+
+    async def _reject_unclaimed(self, event: ChainEvent) -> None:
+        """A put that is under way claims what it finds on chain. Ends that come after this was looked at (a deletion,
+        giving up) look at the chain themselves, and find what this event tells of."""
+        if await self.jobs.under_way(event.bucket, event.object_name) is not False:
+            return
+        if not await self._waits_for_us(event):
+            return
+        message = MsgRejectSealObject((await self.signer.keys()).seal, event.bucket, event.object_name)
+        try:
+            await self.onchain.included(await self.signer.submit(message))
+        except TxRefused:
+            if await self._waits_for_us(event):  # else somebody else has removed it a moment ago
+                raise
+        log.info("rejected what no put claims", object_id=event.object_id, object_name=event.object_name)
+
+    async def _waits_for_us(self, event: ChainEvent) -> bool:
+        """Whether it waits for a seal by this provider, by whose own delegation it was made (no checksums yet)."""
+        try:
+            found = await self.chain.head_object_by_id(event.object_id)
+            bucket = await self.chain.head_bucket(found.bucket)
+        except (NoSuchObjectId, NoSuchBucket):
+            return False
+        if bucket.primary_sp != (await self.signer.keys()).operator:
+            return False
+        if found.update is not None:
+            return not found.update.checksums
+        return found.status is ObjectStatus.CREATED and not found.checksums

@@ -15,8 +15,14 @@ from signer.client import Signer
 from sp.domain.errors import NoSuchBucket, NoSuchObject, NoSuchObjectId, ObjectExists, TxRefused
 from sp.domain.ids import ObjectId, TxHash
 from sp.domain.jobs import Job
-from sp.domain.ledger import ChainObject, ContentUpdate, ObjectStatus, TxResult
-from sp.domain.messages import MsgDelegateCreateObject, MsgDelegateUpdateObjectContent, MsgRejectSealObject, TxMessage
+from sp.domain.ledger import ChainObject, ContentUpdate, ObjectStatus, TxResult, Visibility
+from sp.domain.messages import (
+    MsgDelegateCreateObject,
+    MsgDelegateUpdateObjectContent,
+    MsgRejectSealObject,
+    MsgUpdateObjectInfo,
+    TxMessage,
+)
 from sp.domain.params import StorageParams
 
 
@@ -111,7 +117,11 @@ class OnChain:
         return Identity(result.object_id, 0, sealed=job.payload_size == 0)
 
     async def _update(self, job: Job, found: ChainObject) -> Identity:
+        """New content. What the put says of its visibility comes first: a private one is never public, not for a
+        block; an update of the content cannot say it."""
         assert job.payload_size is not None
+        if job.visibility not in (Visibility.INHERIT, found.visibility):
+            await self._execute(MsgUpdateObjectInfo(job.account, job.bucket, job.object_name, job.visibility))
         keys = await self.signer.keys()
         await self._execute(
             MsgDelegateUpdateObjectContent(

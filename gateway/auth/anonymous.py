@@ -6,6 +6,7 @@ from gateway.auth.scheme import Identity
 from gateway.request import RequestHead
 
 SCHEME = "anonymous"
+NOBODY = Identity(None, SCHEME)
 
 
 class Anonymous:
@@ -14,4 +15,4 @@ class Anonymous:
         return not head.values("authorization")
 
     async def authenticate(self, head: RequestHead, now_s: int) -> Identity:
-        return Identity(None, SCHEME)
+        return NOBODY

@@ -23,6 +23,7 @@ from gateway.errors import (
 from gateway.request import RequestHead, virtual_host_bucket
 from signer.client import Signer
 from sp.domain.errors import NoSuchAccount, SignatureMismatch
+from sp.domain.ids import Address
 
 SCHEME: Final = "sigv2"
 _PREFIX: Final = "AWS "
@@ -67,15 +68,25 @@ class SigV2:
         _check_parameters(head)
         signed = query.with_query_headers(head)
         body_check = _body_check(signed)
-        to_sign = text.string_to_sign(signed, claim.date, virtual_host_bucket(head.host, self.domain_name))
+        paths = text.resource_paths(head, virtual_host_bucket(head.host, self.domain_name))
+        account = await self._signer_of([text.string_to_sign(signed, claim.date, path) for path in paths], claim)
+        return Identity(account, SCHEME, custodial=True, body_check=body_check)
+
+    async def _signer_of(self, readings: list[bytes], claim: Claim) -> Address:
+        """The account whose signature one of the strings carries. InvalidAccessKeyId, SignatureMismatch."""
         raw = text.decoded_signature(claim.signature)
         if raw is None:
             raise SignatureMismatch("the signature is no base64 of 20 bytes")
+        *others, last = readings
         try:
-            account = await self.signer.verify_sigv2(claim.access_key_id, to_sign, raw)
+            for reading in others:
+                try:
+                    return await self.signer.verify_sigv2(claim.access_key_id, reading, raw)
+                except SignatureMismatch:
+                    continue
+            return await self.signer.verify_sigv2(claim.access_key_id, last, raw)
         except NoSuchAccount as error:
             raise InvalidAccessKeyId(claim.access_key_id[:128]) from error
-        return Identity(account, SCHEME, custodial=True, body_check=body_check)
 
     def _header(self, head: RequestHead, now_s: int) -> Claim:
         """`AWS ACCESSKEY:SIGNATURE`, with a Date or x-amz-date."""

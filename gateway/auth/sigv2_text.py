@@ -33,11 +33,20 @@ SIGNED_PARAMETERS: Final = frozenset(
 _FOLDED = re.compile(r"[ \t]*[\r\n]+[ \t]*")
 
 
-def string_to_sign(head: RequestHead, date: str, bucket: str | None) -> bytes:
-    """date: of the Date header, or the Expires parameter; bucket: of a virtual-host style request, else None."""
+def string_to_sign(head: RequestHead, date: str, path: str) -> bytes:
+    """date: of the Date header, or the Expires parameter; path: one of resource_paths"""
     lines = (head.method, head.header("content-md5"), head.header("content-type"), date)
-    text = "\n".join(lines) + "\n" + canonical_headers(head) + canonical_resource(head, bucket)
+    text = "\n".join(lines) + "\n" + canonical_headers(head) + path + signed_parameters(head)
     return text.encode("utf-8", "surrogateescape")
+
+
+def resource_paths(head: RequestHead, bucket: str | None) -> list[str]:
+    """The path as it was sent, with the bucket of a virtual-host style request before it (None: there is none).
+
+    A bucket alone ends with a slash: clients sign it so even where they send none. Not all do, so there are two then.
+    """
+    path = head.raw_path if bucket is None else f"/{bucket}{head.raw_path}"
+    return [path] if "/" in path[1:] or path == "/" else [f"{path}/", path]
 
 
 def canonical_headers(head: RequestHead) -> str:
@@ -45,16 +54,15 @@ def canonical_headers(head: RequestHead) -> str:
     return "".join(f"{name}:{','.join(_unfolded(value) for value in head.values(name))}\n" for name in names)
 
 
-def canonical_resource(head: RequestHead, bucket: str | None) -> str:
-    """The path as it was sent, and the signed parameters, their values decoded."""
-    path = head.raw_path if bucket is None else f"/{bucket}{head.raw_path}"
+def signed_parameters(head: RequestHead) -> str:
+    """ "?" and the parameters that are part of the resource, their values decoded; "" when there are none."""
     signed = []
     for part in head.raw_query.split("&"):
         name, equals, value = part.partition("=")
         if name in SIGNED_PARAMETERS:
             decoded = unquote_to_bytes(value.encode("utf-8", "surrogateescape")).decode("utf-8", "surrogateescape")
             signed.append((name, f"{name}{equals}{decoded}"))
-    return path + ("?" + "&".join(text for _, text in sorted(signed)) if signed else "")
+    return "?" + "&".join(text for _, text in sorted(signed)) if signed else ""
 
 
 def signature(secret_access_key: str, to_sign: bytes) -> bytes:

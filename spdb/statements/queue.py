@@ -184,3 +184,16 @@ def _check_retry(connection: Connection, job: Job, row: Row[Any]) -> None:
     ).first()
     if overtaken is not None:
         raise IllegalMove(job.state.name, "retry: a later put of this name has overtaken it")
+
+
+_UNDER_WAY: Final = (
+    select(jobs.c.due_at_ms, _DELETION.label("deletion"))
+    .where(jobs.c.bucket == bindparam("b_bucket"), jobs.c.object_name == bindparam("b_name"))
+    .order_by(case((jobs.c.due_at_ms.is_(None), 1), else_=0))
+    .limit(1)
+)
+
+
+def under_way(connection: Connection, bucket: str, object_name: str) -> bool | None:
+    row = connection.execute(_UNDER_WAY, {"b_bucket": bucket, "b_name": object_name}).first()
+    return None if row is None else row.due_at_ms is not None and row.deletion is None

@@ -72,7 +72,7 @@ async def nothing_left_afterwards(network: Network, s3: S3) -> AsyncIterator[Non
     for name in await listed(s3):
         answer = await s3.call("DELETE", f"/{BUCKET}/{quote(name)}")
         assert answer.status == 204, answer.body
-    nothing = {sp.name: ([], {}) for sp in network.sps}
+    nothing: dict[str, tuple[list[str], dict[str, int]]] = {sp.name: ([], {}) for sp in network.sps}
     if {sp.name: await remains(sp) for sp in network.sps} != nothing:
         await network.settle()
         assert {sp.name: await remains(sp) for sp in network.sps} == nothing

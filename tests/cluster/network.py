@@ -1,9 +1,8 @@
 """A whole network in one process: the dev chain and any number of SPs, talking through real gRPC and HTTP.
 
 Nothing is simulated: each SP has its own directory with keystore, SQLite database and disk store, its own listeners,
-and is started by the same `running(parts)` of each service that `sp run` uses. What a test may change: the
-configuration of one SP, its piece store (wrapped by FaultyStore), which of its services run and how, and the chain's
-faults.
+and is started by the same `running(parts)` of each service that `sp run` uses. A test may change the configuration of
+an SP, its piece store (wrapped by FaultyStore), which of its services run and how, and the chain's faults.
 """
 
 from __future__ import annotations
@@ -69,10 +68,7 @@ LASTING = ("alembic_version", "cursors", "peers")
 
 @dataclass
 class Sp:
-    """One provider. `parts` and `services` are there while it runs.
-
-    runners: how its services start, for a test to put another one in place of a true one
-    """
+    """One provider. `parts` and `services` are there while it runs; `runners` is how its services start."""
 
     plan: Plan
     sections: Sections
@@ -171,6 +167,10 @@ class Sp:
         await self.start()
         return True
 
+    async def settle(self) -> int:
+        assert self.parts is not None
+        return await self.parts.settle()
+
     async def keys(self) -> list[str]:
         """Every piece in its store, by name."""
         held = self.pieces.keys()
@@ -212,8 +212,7 @@ class Network:
         return self.ranked(primary, ObjectId(self.node.state.next_object_id), 0)
 
     def ranked(self, primary: Sp, object_id: ObjectId, version: int) -> list[Sp]:
-        """The others in the order in which an object chooses among them; those in front will be among the six, whatever
-        little their free space differs."""
+        """The others in the order in which an object chooses among them; those in front will be among the six."""
         others = [Candidate(sp.operator) for sp in self.sps if sp is not primary]
         return [self.sp_of(operator) for operator in rank(others, object_id, version)]
 
@@ -240,16 +239,11 @@ class Network:
 
     async def settle(self, *sps: Sp) -> None:
         """Tick the (manual) chores of these providers, default all, until nothing moves."""
-        moved = True
-        while moved:
-            moved = False
-            for sp in sps or self.sps:
-                assert sp.parts is not None
-                moved = bool(await sp.parts.settle()) or moved
+        while any([await sp.settle() for sp in sps or self.sps]):
+            pass
 
     async def restart_as_planned(self) -> None:
-        """Undo what a test did. The first provider, the primary in most tests, starts with new channels to those that
-        were down, so that the next test does not meet a channel that waits to connect again."""
+        """Undo what a test did. The first provider starts anew: its channels to those that were down would wait."""
         if any([await sp.restart_as_planned() for sp in self.sps[1:]]):
             await self.sps[0].stop()
         await self.sps[0].restart_as_planned()

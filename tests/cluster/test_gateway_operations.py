@@ -1,26 +1,19 @@
-"""boto3 against a whole network: deletions by the thousand, copies, conditions, tags, ACLs, versions, odd names."""
+"""boto3 against a whole network: odd names, copies, conditions, tags, ACLs, versions."""
 
 from __future__ import annotations
 
-import asyncio
-import itertools
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, TypeVar
+from typing import Any
 
-import aiohttp
-import boto3
 import pytest
 import pytest_asyncio
-from botocore.config import Config
 from botocore.exceptions import ClientError
-from yarl import URL
 
 from sp.domain.ledger import Visibility
-from tests.cluster.network import KIB, REGION, Network
-from tests.cluster.test_gateway_http import payload_of
-
-T = TypeVar("T")
+from tests.cluster.bucket_client import BucketClient
+from tests.cluster.network import KIB, Network
+from tests.vectors import payload
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -44,82 +37,15 @@ ODD_NAMES = [
 ]
 
 
-class S3:
-    """boto3 in a thread, so that the network's loop goes on. `bucket`: of the test's own"""
-
-    _made = itertools.count()
-
-    def __init__(self, network: Network) -> None:
-        self.network = network
-        self.bucket = f"operations-{next(self._made)}"
-        self.endpoint = network.sps[0].endpoint
-        self._client = boto3.session.Session().client(
-            "s3",
-            endpoint_url=self.endpoint,
-            region_name=REGION,
-            aws_access_key_id=network.account.access_key_id,
-            aws_secret_access_key=network.account.secret_access_key,
-            config=Config(
-                s3={"addressing_style": "path"}, retries={"total_max_attempts": 1}, proxies={}, max_pool_connections=32
-            ),
-        )
-
-    async def __call__(self, operation: str, **given: Any) -> dict[str, Any]:
-        def call(client: Any) -> dict[str, Any]:
-            reply: dict[str, Any] = getattr(client, operation)(**{"Bucket": self.bucket, **given})
-            if "Body" in reply:
-                reply["Body"] = reply["Body"].read()
-            return reply
-
-        return await self.run(call)
-
-    async def run(self, work: Callable[[Any], T]) -> T:
-        return await asyncio.to_thread(work, self._client)
-
-    async def code(self, operation: str, **given: Any) -> tuple[int, str]:
-        with pytest.raises(ClientError) as refused:
-            await self(operation, **given)
-        response = refused.value.response
-        return response["ResponseMetadata"]["HTTPStatusCode"], response["Error"]["Code"]
-
-    async def put_all(self, names: list[str]) -> None:
-        def put(client: Any) -> None:
-            with ThreadPoolExecutor(16) as pool:
-                list(pool.map(lambda name: client.put_object(Bucket=self.bucket, Key=name, Body=b"x"), names))
-
-        await self.run(put)
-
-    async def names(self, operation: str = "list_objects_v2", **given: Any) -> list[str]:
-        def listed(client: Any) -> list[str]:
-            pages = client.get_paginator(operation).paginate(Bucket=self.bucket, **given)
-            what = "Versions" if operation == "list_object_versions" else "Contents"
-            return [found["Key"] for page in pages for found in page.get(what, [])]
-
-        return await self.run(listed)
-
-    async def sealed(self, name: str) -> None:
-        await self.network.sealed(self.network.sps[0], self.bucket, name)
-
-    async def anonymous(self, path: str) -> tuple[int, bytes]:
-        async with (
-            aiohttp.ClientSession() as session,
-            session.get(URL(f"{self.endpoint}/{self.bucket}{path}", encoded=True)) as answer,
-        ):
-            return answer.status, await answer.read()
-
-    def close(self) -> None:
-        self._client.close()
-
-
 @pytest_asyncio.fixture(loop_scope="module")
-async def s3(network: Network) -> AsyncIterator[S3]:
-    made = S3(network)
+async def s3(network: Network) -> AsyncIterator[BucketClient]:
+    made = BucketClient(network)
     await made("create_bucket")
     yield made
     made.close()
 
 
-async def test_odd_names_are_put_listed_copied_and_deleted(s3: S3) -> None:
+async def test_odd_names_are_put_listed_copied_and_deleted(s3: BucketClient) -> None:
     await s3.put_all(ODD_NAMES)
     ordered = sorted(ODD_NAMES, key=str.encode)
     for operation in ("list_objects", "list_objects_v2", "list_object_versions"):
@@ -134,30 +60,13 @@ async def test_odd_names_are_put_listed_copied_and_deleted(s3: S3) -> None:
     assert await s3.names() == ["copy"]
 
 
-async def test_pages_of_2500_names_and_their_deletion_a_thousand_at_a_time(s3: S3) -> None:
-    names = [f"{n % 5}/{n:04}" for n in range(2500)]
-    await s3.put_all(names)
-    assert await s3.names() == await s3.names("list_objects") == sorted(names)
-    assert await s3.names("list_object_versions") == sorted(names)
-    assert await s3.names(PaginationConfig={"PageSize": 7}, Prefix="3/") == sorted(n for n in names if n[0] == "3")
-    folders = await s3("list_objects_v2", Delimiter="/", MaxKeys=3)
-    assert [p["Prefix"] for p in folders["CommonPrefixes"]] == ["0/", "1/", "2/"]
-    assert folders["IsTruncated"]
-    assert folders["KeyCount"] == 3
-    for at in range(0, 2500, 1000):
-        objects = [{"Key": name} for name in names[at : at + 1000]]
-        reply = await s3("delete_objects", Delete={"Objects": objects, "Quiet": True})
-        assert "Errors" not in reply
-    assert await s3.names() == []
-
-
-async def test_a_copy_is_whole_before_and_after_its_source_is_sealed(s3: S3) -> None:
-    payload = payload_of(300 * KIB + 7)
-    await s3("put_object", Key="k", Body=payload, ContentType="text/plain", Metadata={"a": "1"}, Tagging="t=1")
+async def test_a_copy_is_whole_before_and_after_its_source_is_sealed(s3: BucketClient) -> None:
+    content = payload(300 * KIB + 7)
+    await s3("put_object", Key="k", Body=content, ContentType="text/plain", Metadata={"a": "1"}, Tagging="t=1")
     for n, state in enumerate(("unsealed", "sealed")):
         copied = await s3("copy_object", Key=f"copy-{n}", CopySource={"Bucket": s3.bucket, "Key": "k"})
         read = await s3("get_object", Key=f"copy-{n}")
-        assert (read["Body"], read["ContentType"], read["Metadata"]) == (payload, "text/plain", {"a": "1"}), state
+        assert (read["Body"], read["ContentType"], read["Metadata"]) == (content, "text/plain", {"a": "1"}), state
         assert (read["ETag"], read["TagCount"]) == (copied["CopyObjectResult"]["ETag"], 1)
         await s3.sealed("k")
     await s3.sealed("copy-1")
@@ -170,10 +79,10 @@ async def test_a_copy_is_whole_before_and_after_its_source_is_sealed(s3: S3) -> 
     )
     await s3.sealed("k")
     read = await s3("get_object", Key="k")
-    assert (read["Body"], read["Metadata"]) == (payload, {"b": "2"})
+    assert (read["Body"], read["Metadata"]) == (content, {"b": "2"})
 
 
-async def test_of_many_writers_that_must_be_first_one_is(s3: S3) -> None:
+async def test_of_many_writers_that_must_be_first_one_is(s3: BucketClient) -> None:
     def race(client: Any) -> list[str]:
         def put(n: int) -> str:
             try:
@@ -196,7 +105,7 @@ async def test_of_many_writers_that_must_be_first_one_is(s3: S3) -> None:
     assert await s3.code("put_object", Key="k", Body=b"late", IfMatch=replaced["ETag"]) == (404, "NoSuchKey")
 
 
-async def test_tags_stay_with_their_object_through_its_seal(s3: S3) -> None:
+async def test_tags_stay_with_their_object_through_its_seal(s3: BucketClient) -> None:
     await s3("put_object", Key="k", Body=b"x", Tagging="a=1&b=2")
     await s3.sealed("k")
     assert (await s3("head_object", Key="k"))["TagCount"] == 2
@@ -209,7 +118,7 @@ async def test_tags_stay_with_their_object_through_its_seal(s3: S3) -> None:
     assert (await s3("get_object_tagging", Key="k"))["TagSet"] == []
 
 
-async def test_an_acl_is_the_visibility_on_chain(s3: S3, network: Network) -> None:
+async def test_an_acl_is_the_visibility_on_chain(s3: BucketClient, network: Network) -> None:
     for name in ("early", "late"):
         await s3("put_object", Key=name, Body=b"hello")
     assert (await s3.anonymous("/early"))[0] == 403
@@ -228,7 +137,7 @@ async def test_an_acl_is_the_visibility_on_chain(s3: S3, network: Network) -> No
     assert (await s3.anonymous("/late"))[0] == 403
 
 
-async def test_a_public_bucket_is_listed_and_read_by_everyone(s3: S3) -> None:
+async def test_a_public_bucket_is_listed_and_read_by_everyone(s3: BucketClient) -> None:
     await s3("put_object", Key="k", Body=b"hello")
     await s3("put_object", Key="secret", Body=b"hello", ACL="private")
     await s3("put_bucket_acl", ACL="public-read")
@@ -244,7 +153,7 @@ async def test_a_public_bucket_is_listed_and_read_by_everyone(s3: S3) -> None:
     assert (await s3.anonymous("/k"))[0] == 403
 
 
-async def test_a_public_object_overwritten_as_private_is_private(s3: S3) -> None:
+async def test_a_public_object_overwritten_as_private_is_private(s3: BucketClient) -> None:
     await s3("put_object", Key="k", Body=b"for all", ACL="public-read")
     await s3.sealed("k")
     assert await s3.anonymous("/k") == (200, b"for all")
@@ -256,7 +165,7 @@ async def test_a_public_object_overwritten_as_private_is_private(s3: S3) -> None
     assert await s3.anonymous("/k") == (200, b"for all")
 
 
-async def test_a_bucket_is_made_again_by_its_owner_without_a_transaction(s3: S3, network: Network) -> None:
+async def test_a_bucket_is_made_again_by_its_owner_without_a_transaction(s3: BucketClient, network: Network) -> None:
     nonce = (await network.chain.account(network.account.address)).nonce
     for _ in range(5):
         await s3("create_bucket")

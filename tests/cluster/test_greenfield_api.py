@@ -17,6 +17,7 @@ import pytest
 import pytest_asyncio
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from chain.client import Chain
 from gateway.auth import gnfd1_text
 from gateway.request import RequestHead
 from sp.crypto.hashing import keccak256
@@ -285,6 +286,14 @@ async def test_a_listing_in_pages(user: User, client: S3, nobody: S3) -> None:
     assert_refused(await nobody.call("GET", f"/{bucket}", "include-removed=false"), 401, 50004)
 
 
+async def seen_by(sp: Sp, user: User) -> None:
+    """The provider's gateway, which remembers answers for the present block, knows of the chain's newest one."""
+    view: Chain = sp.services["gateway"].gateway.access.view.chain
+    wanted = (await user.chain.latest_block()).height
+    while (height := (await view.latest_block()).height) < wanted:
+        await view.next_block(height)
+
+
 async def test_permissions_are_the_chains(user: User, nobody: S3) -> None:
     friend = User.new(user.chain)
 
@@ -294,6 +303,7 @@ async def test_permissions_are_the_chains(user: User, nobody: S3) -> None:
 
     assert await effect(Action.CREATE_OBJECT) == ["2"]
     await user.execute(MsgPutPolicy(user.address, OWN, "", friend.address, (Action.CREATE_OBJECT,), Effect.ALLOW))
+    await seen_by(nobody.sp, user)
     assert await effect(Action.CREATE_OBJECT) == ["1"]
     assert_refused(await nobody.call("GET", f"/permission/me/{OWN}/6"), 400, 50010)
     assert_refused(await nobody.call("GET", f"/permission/{friend.address}/no-such-bucket/6"), 404, 20007)
@@ -348,11 +358,15 @@ async def test_the_universal_endpoint(network: Network, user: User, client: S3, 
 async def test_a_public_object_is_seen_by_everybody(network: Network, user: User, client: S3, nobody: S3) -> None:
     await user.create_bucket("open-bucket", network.sps[0].operator)
     await user.execute(MsgUpdateBucketInfo(user.address, "open-bucket", Visibility.PUBLIC_READ))
+    await seen_by(nobody.sp, user)
     put = await client.call("PUT", "/open-bucket/o", f"delegate&payload_size={len(BODY)}", body=BODY)
     assert put.status == 200, put.body
     assert (await nobody.call("GET", "/view/open-bucket/o")).body == BODY
     part = await nobody.call("GET", "/download/open-bucket/o", headers={"range": "bytes=5-9"})
     assert (part.status, part.body) == (206, BODY[5:10])
+    expired = {"authorization": "GNFD1-ECDSA, Signature=" + "00" * 65, "x-gnfd-expiry-timestamp": stamp(-1)}
+    assert (await nobody.call("GET", "/open-bucket/o", headers=expired)).body == BODY
+    assert_refused(await nobody.call("GET", f"/{OWN}/o", headers=expired), 400, 50023)
 
 
 # --- keys of applications -----------------------------------------------------------------------------------------

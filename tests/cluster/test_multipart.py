@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import base64
 import hashlib
-import io
 import itertools
 import zlib
 from collections.abc import AsyncIterator
@@ -14,7 +13,6 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
-from boto3.s3.transfer import TransferConfig
 
 from sp.domain.errors import StoreFailed
 from sp.domain.ids import UploadId
@@ -23,11 +21,9 @@ from spdb.multipart import MultipartUploads
 from spdb.open import shared_database
 from tests.cluster.boto import Boto
 from tests.cluster.conftest import BUCKET
-from tests.cluster.network import KIB, Network
+from tests.cluster.network import Network
 from tests.cluster.s3 import S3
 from tests.vectors import payload
-
-MIB = 1024 * KIB
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.usefixtures("no_upload_left_afterwards")]
 
@@ -148,20 +144,6 @@ async def test_the_object_is_cut_and_hashed_as_a_single_put_of_the_same_bytes(ne
     assert len(by_parts.checksums) == 7
 
 
-async def test_thirty_megabytes_by_boto3s_own_transfer(network: Network, boto: Boto) -> None:
-    body = payload(30 * MIB + 5)
-    config = TransferConfig(multipart_threshold=5 * MIB, multipart_chunksize=5 * MIB, max_concurrency=4)
-    await boto.run(lambda client: client.upload_fileobj(io.BytesIO(body), BUCKET, "large", Config=config))
-    found = await read(boto, "large", ChecksumMode="ENABLED")
-    assert hashlib.sha256(found["Body"]).digest() == hashlib.sha256(body).digest()
-    assert found["ETag"].endswith('-7"')
-    assert (found["ChecksumCRC32"].endswith("-7"), found["ChecksumType"]) == (True, "COMPOSITE")
-    received = io.BytesIO()
-    await boto.run(lambda client: client.download_fileobj(BUCKET, "large", received, Config=config))
-    assert received.getvalue() == body
-    await network.sealed(network.sps[0], BUCKET, "large")
-
-
 async def test_a_part_sent_again_with_other_bytes_is_the_one_that_counts(network: Network, boto: Boto) -> None:
     sending = await sent(boto)
     first = sending.etags[2]
@@ -225,7 +207,7 @@ async def test_a_part_without_the_uploads_checksum_gets_one(
     shown = answer.headers[f"x-amz-checksum-{algorithm.lower()}"]
     listed = await boto("list_parts", **sending.where)
     assert (listed["Parts"][0][f"Checksum{algorithm}"], listed["ChecksumAlgorithm"]) == (shown, algorithm)
-    sending.etags[1] = answer.headers["ETag"]
+    sending.etags[1] = {name.lower(): value for name, value in answer.headers.items()}["etag"]
     done = await sending.complete()
     assert (
         done[f"Checksum{algorithm}"] == shown if algorithm == "CRC64NVME" else done[f"Checksum{algorithm}"][-2:] == "-1"
@@ -248,42 +230,6 @@ async def test_what_is_wrong_with_the_list_is_said_and_the_upload_goes_on(networ
     assert await refusal(1, 3, 4) == "EntityTooSmall"
     await sending.complete(1, 2, 4)
     assert (await read(boto))["Body"] == PARTS[0] + PARTS[1] + b"small"
-
-
-@pytest.mark.parametrize(
-    ("body", "code"),
-    [
-        (b"", "MalformedXML"),
-        (b"<CompleteMultipartUpload/>", "MalformedXML"),
-        (b"<Other/>", "MalformedXML"),
-        (b"<CompleteMultipartUpload><Part><PartNumber>1</PartNumber></Part></CompleteMultipartUpload>", "MalformedXML"),
-        (b'<!DOCTYPE a [<!ENTITY b "c">]><CompleteMultipartUpload/>', "MalformedXML"),
-        (b" " * (4 * MIB + 1), "MaxMessageLengthExceeded"),
-    ],
-)
-async def test_a_completion_that_cannot_be_read_is_refused(
-    network: Network, s3: S3, boto: Boto, body: bytes, code: str
-) -> None:
-    sending = await begun(boto)
-    answer = await s3.call("POST", f"/{BUCKET}/k", f"uploadId={sending.id}", body=body)
-    assert (answer.status, answer.code) == (400, code)
-    await sending.abort()
-
-
-@pytest.mark.parametrize("quote", ['"{}"', "{}", "&quot;{}&quot;", "&#34;{}&#34;", "\n  {}\n"])
-@pytest.mark.parametrize("namespace", ["", ' xmlns="http://s3.amazonaws.com/doc/2006-03-01/"'])
-async def test_every_clients_spelling_of_the_list_is_read(
-    network: Network, s3: S3, boto: Boto, quote: str, namespace: str
-) -> None:
-    sending = await begun(boto)
-    await sending.part(1, b"x")
-    etag = quote.format(sending.etags[1].strip('"'))
-    document = (
-        f"<CompleteMultipartUpload{namespace}><Part><ETag>{etag}</ETag><PartNumber>1</PartNumber></Part>"
-        "</CompleteMultipartUpload>"
-    )
-    answer = await s3.call("POST", f"/{BUCKET}/k", f"uploadId={sending.id}", body=document.encode())
-    assert (answer.status, b"<CompleteMultipartUploadResult" in answer.body) == (200, True), answer.body
 
 
 async def test_an_upload_that_never_was_or_is_another_objects_is_not_found(network: Network, boto: Boto) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 
@@ -44,7 +45,7 @@ async def put(network: Network, s3: S3, name: str, body: bytes = BODY) -> Job:
 
 
 async def deleted(s3: S3, name: str) -> None:
-    assert (await s3.call("DELETE", f"/{BUCKET}/{name}")).status == 204
+    assert (await s3.call("DELETE", f"/{BUCKET}/{quote(name)}")).status == 204
 
 
 async def order(sp: Sp, wanted: ScrubOrder) -> tuple[list[Finding], Tally]:

@@ -23,6 +23,7 @@ from piecestore.verified import read_verified
 from sp.domain.errors import InvalidRequest, PieceCorrupt, PieceExists, PieceNotFound, ShortPiece
 from sp.domain.ids import Checksum, JobId, ObjectId, RedundancyIndex, SegmentIndex
 from sp.domain.pieces import EcPieceKey, PieceKey, SegmentKey
+from tests.sim.disk import Disk, SimStore
 
 MIB = 1 << 20
 KEY = SegmentKey(JobId(7), SegmentIndex(0))
@@ -54,11 +55,17 @@ async def _faulty(_: Path) -> AsyncIterator[PieceStore]:
     yield FaultyStore(MemoryStore())
 
 
+@asynccontextmanager
+async def _simulated(_: Path) -> AsyncIterator[PieceStore]:
+    yield SimStore(Disk())
+
+
 BACKENDS: dict[str, Backend] = {
     "memory": _memory,
     "disk": _disk,
     "disk without O_DIRECT": _disk_through_the_page_cache,
     "faulty over memory": _faulty,
+    "the simulation's": _simulated,
 }
 
 

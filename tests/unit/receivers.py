@@ -24,7 +24,7 @@ from receiver.mending import Mender
 from receiver.service import ReceiverService
 from sp.crypto.ec import best_kernel
 from sp.domain.approvals import Approval, ObjectRef, Offer, PieceRequest, SignedApproval
-from sp.domain.errors import PieceNotFound, ServiceUnavailable
+from sp.domain.errors import PieceNotFound, ServiceUnavailable, SpError
 from sp.domain.ids import Checksum, ObjectId, RedundancyIndex, SegmentIndex, Signature
 from sp.domain.integrity import ObjectHasher
 from sp.domain.jobs import ReceivedGroup
@@ -201,7 +201,7 @@ def service(
         streams=Slots("streams", config.max_streams),
         reads=Slots("reads", config.max_reads),
         segments=own_segments or cast("Downloader", NoSegments()),
-        damaged=DamagedPieces(),
+        damaged=DamagedPieces(now),
         inspector=GroupInspector(ledger, records, checker, now, Slots("orders", 2), 4),
     )
 
@@ -214,19 +214,24 @@ class NobodyElse:
     ) -> AbstractAsyncContextManager[GroupSender]:
         raise ServiceUnavailable(endpoint, "not there")
 
-    async def get_piece(
+    def get_piece(
         self, endpoint: str, request: PieceRequest, signature: Signature, timeout_s: float
     ) -> AsyncIterator[bytes]:
-        raise ServiceUnavailable(endpoint, "not there")
-        yield b""
+        return _failing(ServiceUnavailable(endpoint, "not there"))
 
 
 class NoSegments:
     """The Downloader of a provider that is primary of nothing."""
 
-    async def segment(self, object_id: ObjectId, version: int, index: SegmentIndex) -> AsyncIterator[bytes]:
-        raise PieceNotFound(f"segment {index} of object {object_id}")
-        yield b""
+    def segment(self, object_id: ObjectId, version: int, index: SegmentIndex) -> AsyncIterator[bytes]:
+        return _failing(PieceNotFound(f"segment {index} of object {object_id}"))
+
+
+async def _failing(error: SpError) -> AsyncIterator[bytes]:
+    nothing: tuple[bytes, ...] = ()
+    for chunk in nothing:
+        yield chunk
+    raise error
 
 
 def reconfigured(world: World, config: ReceiverConfig) -> World:

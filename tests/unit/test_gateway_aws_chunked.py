@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from gateway.auth.scheme import UNSIGNED, BodyCheck
 from gateway.auth.sigv4_chunks import ChunkSeed
-from gateway.aws_chunked import MAX_LINE_BYTES, Decoder, Framing, framing_of
+from gateway.aws_chunked import FREE_CHUNKS, MAX_LINE_BYTES, Decoder, Framing, framing_of
 from gateway.body import CHUNK_BYTES, BodyPlan, CheckedBody
 from gateway.errors import (
     BodyCutShort,
@@ -252,6 +252,15 @@ def test_a_signed_trailer_without_its_signature_is_refused(style: Style) -> None
 def test_a_chunk_without_a_signature_is_refused(extension: bytes) -> None:
     with pytest.raises(SignatureMismatch):
         decoded(Framing(5, (), SEED), b"5" + extension + b"\r\nhello\r\n")
+
+
+def test_a_body_of_tiny_chunks_is_given_up_and_one_of_small_chunks_is_not() -> None:
+    small = b"".join(b"40\r\n%s\r\n" % bytes(64) for _ in range(3 * FREE_CHUNKS))
+    assert len(decoded(Framing(3 * 64 * FREE_CHUNKS), small + b"0\r\n\r\n")) == 3 * 64 * FREE_CHUNKS
+    tiny = Decoder(Framing(1 << 20))
+    assert tiny.feed(b"1\r\nx\r\n" * FREE_CHUNKS) == [b"x" * FREE_CHUNKS]
+    with pytest.raises(MalformedFraming):
+        tiny.feed(b"1\r\nx\r\n" * 200)
 
 
 def test_a_large_piece_is_a_view_and_a_small_one_keeps_no_buffer_alive() -> None:

@@ -7,11 +7,13 @@ import base64
 import hashlib
 import re
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from sp.domain.errors import StoreFull
+from sp.domain.ids import ObjectId
 from sp.domain.ledger import Action, Visibility
 from sp.domain.messages import MsgUpdateBucketInfo, MsgUpdateObjectInfo
 from tests.unit.gateway_site import Site, anonymous, signed, site_with, until
@@ -72,19 +74,12 @@ async def test_many_objects_go_in_one_request_and_each_says_how(s3: S3, world: W
 async def test_a_deletion_that_is_denied_does_not_stop_the_others(bobs: S3, world: World) -> None:
     world.chain.allowed |= {(BOB, "photos", None, action) for action in (Action.CREATE_OBJECT, Action.GET_OBJECT)}
     await bobs("put_object", Bucket="photos", Key="mine", Body=b"x")
-    alice = next(iter(world.store.held.values()))[0]
-    world.store.held["photos", "hers"] = (
-        type(alice)(**{**_fields(alice), "account": ALICE, "object_name": "hers"}),
-        b"x",
-    )
+    mine = world.store.held["photos", "mine"][0]
+    world.store.held["photos", "hers"] = (replace(mine, account=ALICE, object_name="hers"), b"x")
     reply = await bobs("delete_objects", Bucket="photos", Delete={"Objects": [{"Key": "hers"}, {"Key": "mine"}]})
     assert [(e["Key"], e["Code"]) for e in reply["Errors"]] == [("hers", "AccessDenied")]
     assert [done["Key"] for done in reply["Deleted"]] == ["mine"]
     assert list(world.store.held) == [("photos", "hers")]
-
-
-def _fields(job: Any) -> dict[str, Any]:
-    return {name: getattr(job, name) for name in job.__dataclass_fields__}
 
 
 async def test_a_list_of_deletions_must_be_vouched_for_and_small_enough(site: Site) -> None:
@@ -135,6 +130,44 @@ async def test_a_copy_has_bytes_headers_and_tags_of_its_source(s3: S3, world: Wo
     read = await s3("get_object", Bucket="photos", Key="other")
     assert (read["Body"], read["ContentType"], read["Metadata"]) == (payload, "image/png", {"b": "2"})
     assert "TagCount" not in read
+
+
+async def test_a_copy_can_have_another_checksum_than_its_source(s3: S3) -> None:
+    stored = await s3("put_object", Bucket="photos", Key="k", Body=b"hello")
+    target = {"Bucket": "photos", "Key": "copy", "CopySource": "photos/k"}
+    same = (await s3("copy_object", **target, ChecksumAlgorithm="CRC32"))["CopyObjectResult"]
+    assert same["ChecksumCRC32"] == stored["ChecksumCRC32"]
+    other = (await s3("copy_object", **target, ChecksumAlgorithm="SHA256"))["CopyObjectResult"]
+    assert other["ChecksumSHA256"] == base64.b64encode(hashlib.sha256(b"hello").digest()).decode()
+    assert "ChecksumCRC32" not in other
+    read = await s3("get_object", Bucket="photos", Key="copy", ChecksumMode="ENABLED")
+    assert read["ChecksumSHA256"] == other["ChecksumSHA256"]
+    assert await s3.code("copy_object", **target, ChecksumAlgorithm="MD4") == (400, "InvalidArgument")
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+@pytest.mark.parametrize(
+    ("size", "asked", "status", "shown"),
+    [
+        (10, "bytes=2-4", 206, "bytes 2-4/10"),
+        (10, "bytes=-99", 206, "bytes 0-9/10"),
+        (10, "bytes=9-99", 206, "bytes 9-9/10"),
+        (10, "bytes=-0", 416, "bytes */10"),
+        (10, "bytes=10-", 416, "bytes */10"),
+        (0, "bytes=0-", 416, "bytes */0"),
+        (0, "bytes=-1", 416, "bytes */0"),
+        (10, "bytes=0-1,3-4", 200, None),
+        (10, "bytes=4-2", 200, None),
+        (10, "bytes=a-b", 200, None),
+        (10, "octets=0-1", 200, None),
+    ],
+)
+async def test_a_range_of_an_object_is_the_same_for_get_and_head(
+    site: Site, method: str, size: int, asked: str, status: int, shown: str | None
+) -> None:
+    await site.ask("PUT", "/photos/k", b"x" * size)
+    read = await site.ask(method, "/photos/k", b"", ("Range", asked))
+    assert (read.status, read.headers.get("content-range")) == (status, shown)
 
 
 async def test_an_object_is_copied_onto_itself_only_to_change_it(s3: S3) -> None:
@@ -316,11 +349,24 @@ async def test_an_objects_acl_changes_where_the_object_is(s3: S3, world: World) 
     assert world.signer.submitted == []
     assert len((await s3("get_object_acl", Bucket="photos", Key="k"))["Grants"]) == 2
     world.chain_object("photos", "k", b"x")
+    job, payload = world.store.held["photos", "k"]
+    world.store.held["photos", "k"] = (replace(job, object_id=ObjectId(7)), payload)
     assert len((await s3("get_object_acl", Bucket="photos", Key="k"))["Grants"]) == 1, "the chain's word counts"
     await s3("put_object_acl", Bucket="photos", Key="k", ACL="public-read")
     assert world.signer.submitted == [MsgUpdateObjectInfo(ALICE, "photos", "k", Visibility.PUBLIC_READ)]
     assert len((await s3("get_object_acl", Bucket="photos", Key="k"))["Grants"]) == 2
     assert await s3.code("put_object_acl", Bucket="photos", Key="absent", ACL="private") == (404, "NoSuchKey")
+
+
+async def test_new_content_is_read_as_its_put_said_before_the_chain_knows(site: Site) -> None:
+    world = site.world
+    world.bucket("open", visibility=Visibility.PUBLIC_READ)
+    world.chain_object("open", "k", b"x")
+    for acl, status in (("private", 403), ("public-read", 200), ("", 200)):
+        more = [("x-amz-acl", acl)] if acl else []
+        assert (await site.ask("PUT", "/open/k", b"x", *more)).status == 200
+        assert (await site.ask("GET", "/open/k", sign=anonymous)).status == status
+        assert (await site.ask("GET", "/open/k")).status == 200
 
 
 async def test_an_acl_that_cannot_change_in_time_says_so(s3: S3, world: World) -> None:

@@ -222,9 +222,9 @@ def test_a_request_asks_for_one_operation(method: str, target: str, operation: O
         ("PUT", "/b/k?anything"),
         ("GET", "/b/k?uploadId=x"),
         ("HEAD", "/b/k?partNumber=1"),
-        ("GET", "/b/k?object-meta"),
-        ("POST", "/b/k?offset=0&complete=true"),
-        ("GET", "/greenfield/admin/v1/get-approval?action=CreateBucket"),
+        ("GET", "/b/k?object-policies"),
+        ("GET", "/b?read-quota&year-month=2024-01"),
+        ("GET", "/greenfield/admin/v1/get-recommended-vgf"),
         ("GET", "/?objects-query&ids=1"),
     ],
 )
