@@ -39,6 +39,10 @@ async def db(request: pytest.FixtureRequest) -> AsyncIterator[Database]:
     connection.engine.dispose()
 
 
+resumables = test_spdb_resumables.resumables
+"""That suite's own fixture."""
+
+
 def _suite(module: ModuleType) -> dict[str, Any]:
     tests = {name: test for name, test in vars(module).items() if name.startswith("test_") and callable(test)}
     return {name: test for name, test in tests.items() if {"db", "world"} & set(inspect.signature(test).parameters)}
