@@ -14,7 +14,6 @@ from sp.domain.lifecycle import JobEvent, JobState
 from sp.domain.params import StorageParams
 from sp.domain.segments import segment_count
 
-
 INTERNAL_PREFIX: Final = "x-sp-"
 """Kept headers that begin so are ours: no client can set them, and none is shown them."""
 

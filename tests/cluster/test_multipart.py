@@ -439,6 +439,18 @@ async def test_a_completion_goes_on_though_its_client_is_gone(network: Network, 
     assert (await read(boto))["Body"] == WHOLE
 
 
+async def test_an_abort_in_the_middle_of_a_completion_ends_it(network: Network, boto: Boto) -> None:
+    sending = await sent(boto)
+    hanging = network.sps[0].pieces.hang("commit")
+    completing = asyncio.create_task(boto.refusal("complete_multipart_upload", **sending.where, **sending.listed()))
+    await hanging.reached.wait()
+    await sending.abort()
+    hanging.release()
+    network.sps[0].pieces.heal()
+    assert await completing == "NoSuchUpload"
+    assert await boto.refusal("get_object", Bucket=BUCKET, Key="k") == "NoSuchKey"
+
+
 async def test_an_aborted_upload_leaves_nothing(network: Network, boto: Boto) -> None:
     sending = await sent(boto)
     assert len(await staged(network)) == 4 + 4 + 1

@@ -144,11 +144,14 @@ class UnreliableChain:
 
     @contextmanager
     def _dropping(self, dropped: bool) -> Iterator[None]:
-        self.node.faults.drop_next_txs = int(dropped)
+        before = self.node.faults.drop_next_txs
+        if dropped:
+            self.node.faults.drop_next_txs = 1
         try:
             yield
         finally:
-            self.node.faults.drop_next_txs = 0
+            if dropped:
+                self.node.faults.drop_next_txs = before
 
     def _too_late(self, signed_tx: bytes) -> None:
         try:

@@ -71,6 +71,8 @@ class Checker:
         except SpError as error:
             self.wrong.append(f"{name} cannot be read: {error!r}, acknowledged was {shown(name.acknowledged)}")
             return
+        if name.deleted_on_chain:
+            name.possible, name.acknowledged = {None}, None
         if content not in name.possible:
             expected = ", ".join(sorted(map(shown, name.possible)))
             self.wrong.append(f"{name} reads {shown(content)}, not {expected}")
@@ -139,6 +141,8 @@ class Checker:
             if state.buckets[found.bucket].primary_sp != provider.operator:
                 continue
             row = linked.get((found.bucket, found.name))
+            if row is None and found.status is ObjectStatus.CREATED and found.checksums:
+                continue  # its user created it, and has not put it
             if row is None:
                 self.wrong.append(f"{found.bucket}/{found.name}: {found.status.name} on chain, unknown at its primary")
             elif found.status is not ObjectStatus.SEALED and not row.given_up:

@@ -7,14 +7,17 @@ import sys
 import time
 from collections import Counter
 from dataclasses import dataclass, field
+from random import Random
 from typing import Final
 
+from sp.crypto.private import PrivateKey
 from sp.domain.ids import Address
 from sp.domain.ledger import Visibility
 from sp.domain.messages import MsgCreateBucket
 from tests.sim.chaos import Chaos, Profile
 from tests.sim.checker import Checker
 from tests.sim.making import UNSEALED_TTL_S
+from tests.sim.provider import SimProvider
 from tests.sim.workload import Client, Name
 from tests.sim.world import World, simulated_edges
 
@@ -101,31 +104,42 @@ async def _all_run(world: World) -> None:
 
 
 async def _clients(world: World, outcome: Outcome) -> list[Client]:
-    """Buckets on a few primaries, and who uses them."""
+    """Buckets on a few primaries, and who uses them: an account whose key the providers keep, and a user with its own."""
     chance = world.chance("clients")
-    primaries = chance.sample(world.providers, chance.randrange(1, 4))
-    account = world.plan.account
-    buckets: list[tuple[str, int]] = []
-    for number, primary in enumerate(primaries):
-        bucket = f"bucket-{number}"
-        message = MsgCreateBucket(Address(account.address), bucket, Visibility.PRIVATE, primary.operator)
-        result = await world.execute(account, message)
-        assert result.code == 0, result
-        buckets.append((bucket, world.providers.index(primary)))
+    account = await _buckets(world, world.plan.account, "kept", chance)
+    user = await _buckets(world, world.plan.user, "own", chance)
     clients = []
     for number in range(chance.randrange(1, 4)):
-        names = []
-        for count in range(chance.randrange(1, 4)):
-            bucket, primary_index = chance.choice(buckets)
-            names.append(Name(bucket, f"c{number}-{count}", world.providers[primary_index]))
-        pause_s = chance.choice((0.2, 5.0, 60.0))
-        calls = chance.randrange(4, 14)
+        places = [(chance.choice(account), False) for _ in range(chance.randrange(1, 4))]
+        places += [(chance.choice(user), True) for _ in range(chance.choice((0, 0, 1, 2)))]
+        names = [
+            Name(bucket, f"c{number}-{count}", primary, by_user=by_user)
+            for count, ((bucket, primary), by_user) in enumerate(places)
+        ]
         client = Client(
-            world, number, Address(account.address), names, world.chance(f"client {number}"), calls, pause_s,
-            outcome.violations, outcome.done,
-        )  # fmt: skip
+            world,
+            number,
+            Address(world.plan.account.address),
+            names,
+            world.chance(f"client {number}"),
+            chance.randrange(4, 14),
+            chance.choice((0.2, 5.0, 60.0)),
+            outcome.violations,
+            outcome.done,
+        )
         clients.append(client)
     return clients
+
+
+async def _buckets(world: World, owner: PrivateKey, prefix: str, chance: Random) -> list[tuple[str, SimProvider]]:
+    made = []
+    for primary in chance.sample(world.providers, chance.randrange(1, 4)):
+        bucket = f"{prefix}-{primary.name}"
+        message = MsgCreateBucket(Address(owner.address), bucket, Visibility.PRIVATE, primary.operator)
+        result = await world.execute(owner, message)
+        assert result.code == 0, result
+        made.append((bucket, primary))
+    return made
 
 
 def summary(outcome: Outcome) -> str:

@@ -19,8 +19,8 @@ from sp.domain.errors import NoSuchObject, ServiceUnavailable, SpError
 from sp.domain.ids import Address
 from sp.domain.integrity import ObjectHasher
 from sp.domain.jobs import PutOrder
-from sp.domain.ledger import Visibility
-from sp.domain.messages import MsgCreateObject
+from sp.domain.ledger import ObjectStatus, Visibility
+from sp.domain.messages import MsgCreateObject, MsgDeleteObject
 from tests.sim.loop import Owner
 from tests.sim.making import PARAMS, SEGMENT_BYTES
 from tests.sim.provider import SimProvider
@@ -44,13 +44,19 @@ class Unknown(Exception):
 
 @dataclass(slots=True)
 class Name:
-    """possible: what it may mean now; acknowledged: of all that, the last thing a 200 was given for"""
+    """possible: what it may mean now; acknowledged: of all that, the last thing a 200 was given for
+    by_user: its user creates it on chain, with its checksums, before it is put; created: what was promised there
+    deleted_on_chain: in the end it means nothing
+    """
 
     bucket: str
     name: str
     primary: SimProvider
     possible: set[Content] = field(default_factory=lambda: {None})
     acknowledged: Content = None
+    by_user: bool = False
+    created: tuple[PutOrder, bytes] | None = None
+    deleted_on_chain: bool = False
 
     def is_surely(self, content: Content) -> None:
         self.possible = {content}
@@ -81,7 +87,8 @@ class Client:
         for _ in range(self.calls):
             await asyncio.sleep(self.chance.uniform(0.0, 2 * self.pause_s))
             name = self.chance.choice(self.names)
-            act = self.chance.choices((self.put, self.get, self.delete, self.list), (6, 3, 1, 1))[0]
+            put, delete = (self.put_created, self.delete_on_chain) if name.by_user else (self.put, self.delete)
+            act = self.chance.choices((put, self.get, delete, self.list), (6, 3, 1, 1))[0]
             await act(name)
 
     # --- calls
@@ -107,6 +114,42 @@ class Client:
             self.done["puts acknowledged"] += 1
             self.world.trace.note("acknowledged", name, payload)
 
+    async def put_created(self, name: Name) -> None:
+        """As a Greenfield client does: once, of what was promised on chain. Other bytes must be refused."""
+        if name.created is None:
+            payload = payload_of(self.chance) or b"not empty"
+            name.created = (await create_by_user(self.world, name, payload), payload)
+        order, payload = name.created
+        sent = payload
+        if self.chance.random() < 0.2:
+            sent = bytes([payload[0] ^ 1]) + payload[1:]
+        try:
+            await self.call(
+                name.primary, "put", lambda: name.primary.uploader.put(order, self._body(sent, leaves=False))
+            )
+        except Unknown:
+            if sent == payload:
+                name.possible.add(payload)
+        except SpError as error:
+            self._refused("put", error)
+        else:
+            if sent != payload:
+                self.wrong.append(f"{name}: other bytes than were promised on chain are acknowledged")
+            name.is_surely(payload)
+            self.done["puts of created objects acknowledged"] += 1
+            self.world.trace.note("acknowledged", name, payload)
+
+    async def delete_on_chain(self, name: Name) -> None:
+        """By its user, past the provider, which finds out by and by."""
+        found = [o for o in self.world.node.state.objects.values() if (o.bucket, o.name) == (name.bucket, name.name)]
+        if found and found[0].status is ObjectStatus.SEALED and not name.deleted_on_chain:
+            user = self.world.plan.user
+            result = await self.world.execute(user, MsgDeleteObject(Address(user.address), name.bucket, name.name))
+            assert result.code == 0, result
+            name.possible |= {None, name.acknowledged}
+            name.deleted_on_chain = True
+            self.done["deletes on chain"] += 1
+
     async def get(self, name: Name) -> None:
         """Whole, or a part; what it must be is known."""
         try:
@@ -118,7 +161,8 @@ class Client:
         if content not in name.possible:
             expected = ", ".join(sorted(map(shown, name.possible)))
             self.wrong.append(f"{name} reads {shown(content)} at {self.world.loop.now_s:.1f}, not {expected}")
-        name.possible = {content}
+        if not name.deleted_on_chain or content is None:
+            name.possible = {content}
 
     async def delete(self, name: Name) -> None:
         try:
@@ -230,18 +274,22 @@ def shown(content: Content) -> str:
     return "nothing" if content is None else f"{len(content)} bytes {content[:4].hex()}"
 
 
-async def create_by_user(world: World, bucket: str, name: str, payload: bytes) -> Any:
-    """As a Greenfield client does: the object with its seven checksums, in a transaction of its own."""
+async def create_by_user(world: World, name: Name, payload: bytes) -> PutOrder:
+    """The object with its seven checksums, in a transaction of its own; how it is to be put."""
     hasher = ObjectHasher(PARAMS.data_chunks, PARAMS.parity_chunks, best_kernel())
     for at in range(0, len(payload), SEGMENT_BYTES):
         hasher.add(payload[at : at + SEGMENT_BYTES])
+    user = Address(world.plan.user.address)
     message = MsgCreateObject(
-        creator=Address(world.plan.user.address),
-        bucket=bucket,
-        object_name=name,
+        creator=user,
+        bucket=name.bucket,
+        object_name=name.name,
         payload_size=len(payload),
         visibility=Visibility.INHERIT,
         content_type="text/plain",
         expect_checksums=hasher.checksums(),
     )
-    return await world.execute(world.plan.user, message)
+    result = await world.execute(world.plan.user, message)
+    assert result.object_id is not None, result
+    root = hasher.checksums()[0]
+    return PutOrder(name.bucket, name.name, user, len(payload), PARAMS, object_id=result.object_id, expected_root=root)
