@@ -11,7 +11,7 @@ PROTOC = PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python -m grpc_tools.protoc -I. 
 COMPILE = uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --quiet pyproject.toml
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check lint format format-check types imports proto proto-check fast-tests e2e lock clean
+.PHONY: help setup demo test check lint format format-check types imports proto proto-check fast-tests e2e sim soak lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -28,8 +28,8 @@ $(STAMP): requirements-dev.lock pyproject.toml
 demo: setup ## start a test network, put an object, watch it sealed, read it back
 	$(BIN)/sp testnet demo
 
-test: setup ## every test that needs no Docker
-	$(BIN)/pytest -n $(JOBS) --dist loadfile -m 'not docker'
+test: setup ## every test that needs neither Docker nor other programs
+	$(BIN)/pytest -n $(JOBS) --dist loadfile -m 'not docker and not clients'
 
 check: lint format-check types imports proto-check fast-tests ## what to run before a commit: under a minute
 
@@ -50,10 +50,21 @@ imports: setup
 	$(BIN)/lint-imports
 
 fast-tests: setup
-	$(BIN)/pytest -q -n $(JOBS) --dist loadfile -m 'not slow and not docker' tests/unit tests/contracts
+	$(BIN)/pytest -q -n $(JOBS) --dist loadfile -m 'not slow' tests/unit
+
+clients: setup ## real S3 clients against a running network; installs them, writes docs/s3-clients.md
+	SP_CLIENTS_REPORT=docs/s3-clients.md $(BIN)/pytest -m clients tests/clients
 
 e2e: setup ## the tests that drive real containers (see tests/e2e/docker_daemon.py)
 	$(BIN)/pytest -m docker tests/e2e
+
+SEED ?= 1
+sim: setup ## one seed of the simulation: make sim SEED=N (docs/simulation.md)
+	$(BIN)/python -m tests.sim.run $(SEED)
+
+SOAK_SECONDS ?= 600
+soak: setup ## many seeds of the simulation for SOAK_SECONDS
+	SOAK_SECONDS=$(SOAK_SECONDS) $(BIN)/python -m tests.sim.soak
 
 proto: setup ## make the committed stubs again from proto/*.proto
 	$(PROTOC) --python_out=. --mypy_out=. --grpc_python_out=. --mypy_grpc_out=.

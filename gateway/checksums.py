@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final, Protocol
 
-from awscrt import checksums as crt  # type: ignore[import-untyped]  # has no annotations of its own
+from awscrt import checksums as crt
 
 from gateway.auth.scheme import BodyCheck
 from gateway.errors import InvalidDigest, NotSupported

@@ -199,6 +199,11 @@ class Jobs:
         put of this name is known here."""
         return await self.db.read(lambda c: queue.under_way(c, bucket, object_name))
 
+    async def ended_empty(self, bucket: str, object_name: str) -> Address | None:
+        """Whose empty put of this name has ended without having learned the id that the chain gave, or may yet give, to
+        what was created for it. None: there is no such put."""
+        return await self.db.read(lambda c: queue.ended_empty(c, bucket, object_name))
+
     async def history(self, job_id: JobId) -> list[HistoryRow]:
         """In order. NoSuchJob."""
         return await self.db.read(lambda c: browse.history_rows(c, job_id))

@@ -92,8 +92,8 @@ class Deleter:
 
 @dataclass(frozen=True, slots=True)
 class ChainFollower:
-    """Unlinks names whose objects were deleted on chain by others, and rejects what this SP created there for a put
-    that nobody works on any more: a transaction may land after its put was deleted, replaced or given up."""
+    """Unlinks names whose objects were deleted on chain by others, and removes what this SP created there for a
+    put that nobody works on any more: a transaction may land after its put was deleted, replaced or given up."""
 
     chain: Chain
     cursors: Cursors
@@ -110,7 +110,7 @@ class ChainFollower:
             if event.type in GONE_EVENTS:
                 await self._unlink(event.object_id)
             elif event.type in BEGUN_EVENTS:
-                await self._reject_unclaimed(event)
+                await self._remove_unclaimed(event)
         if height > seen:
             await self.cursors.set(CURSOR, height)
         return bool(events)
@@ -123,30 +123,36 @@ class ChainFollower:
             )
             log.info("name unlinked, its object was deleted on chain", object_id=object_id)
 
-    async def _reject_unclaimed(self, event: ChainEvent) -> None:
+    async def _remove_unclaimed(self, event: ChainEvent) -> None:
         """A put that is under way claims what it finds on chain. Ends that come after this was looked at (a deletion,
         giving up) look at the chain themselves, and find what this event tells of."""
         if await self.jobs.under_way(event.bucket, event.object_name) is not False:
             return
-        if not await self._waits_for_us(event):
+        message = await self._removal(event)
+        if message is None:
             return
-        message = MsgRejectSealObject((await self.signer.keys()).seal, event.bucket, event.object_name)
         try:
             await self.onchain.included(await self.signer.submit(message))
         except TxRefused:
-            if await self._waits_for_us(event):  # else somebody else has removed it a moment ago
+            if await self._removal(event) is not None:  # else somebody else has removed it a moment ago
                 raise
-        log.info("rejected what no put claims", object_id=event.object_id, object_name=event.object_name)
+        log.info("removed what no put claims", object_id=event.object_id, object_name=event.object_name)
 
-    async def _waits_for_us(self, event: ChainEvent) -> bool:
-        """Whether it waits for a seal by this provider, by whose own delegation it was made (no checksums yet)."""
+    async def _removal(self, event: ChainEvent) -> TxMessage | None:
+        """Of what waits for a seal by this provider and was made by its own delegation (it has no checksums yet), or is
+        empty, so that the chain sealed it at its creation. None when it is claimed, gone, or another's."""
         try:
             found = await self.chain.head_object_by_id(event.object_id)
             bucket = await self.chain.head_bucket(found.bucket)
         except (NoSuchObjectId, NoSuchBucket):
-            return False
-        if bucket.primary_sp != (await self.signer.keys()).operator:
-            return False
-        if found.update is not None:
-            return not found.update.checksums
-        return found.status is ObjectStatus.CREATED and not found.checksums
+            return None
+        keys = await self.signer.keys()
+        if bucket.primary_sp != keys.operator:
+            return None
+        waiting = found.update if found.update is not None else found
+        if found.status is ObjectStatus.CREATED or found.update is not None:
+            return None if waiting.checksums else MsgRejectSealObject(keys.seal, found.bucket, found.name)
+        if found.payload_size or await self.objects.by_object_id(found.id) is not None:
+            return None
+        account = await self.jobs.ended_empty(found.bucket, found.name)
+        return None if account is None else MsgDeleteObject(account, found.bucket, found.name)

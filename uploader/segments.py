@@ -29,7 +29,7 @@ class Cutter:
         self._max_segment_size = max_segment_size
         self._begun = first
         self._open: tuple[PieceWriter, AsyncExitStack] | None = None
-        self._committing: asyncio.Task[Checksum] | None = None
+        self._committing: tuple[asyncio.Task[Checksum], AsyncExitStack] | None = None
         self._checksums: list[Checksum] = []
         self.payload_size = 0
 
@@ -38,8 +38,7 @@ class Cutter:
 
     async def __aexit__(self, *failure: object) -> None:
         if self._committing is not None:
-            self._committing.cancel()
-            await asyncio.wait([self._committing])
+            await _abandoned(*self._committing)
         if self._open is not None:
             await self._open[1].aclose()
 
@@ -75,18 +74,16 @@ class Cutter:
         await self._committed()
         writer, stack = self._open
         self._open = None
-        self._committing = asyncio.create_task(
-            _commit(writer, stack), name=f"commit before {self._key_of(self._begun)}"
-        )
+        committing = asyncio.create_task(_commit(writer, stack), name=f"commit before {self._key_of(self._begun)}")
+        self._committing = committing, stack
 
     async def _committed(self) -> None:
         if self._committing is not None:
-            task, self._committing = self._committing, None
+            (task, stack), self._committing = self._committing, None
             try:
                 self._checksums.append(await task)
             except asyncio.CancelledError:
-                task.cancel()
-                await asyncio.wait([task])
+                await _abandoned(task, stack)
                 raise
 
 
@@ -100,3 +97,9 @@ class SegmentCutter(Cutter):
 async def _commit(writer: PieceWriter, stack: AsyncExitStack) -> Checksum:
     async with stack:
         return await writer.commit()
+
+
+async def _abandoned(committing: asyncio.Task[Checksum], stack: AsyncExitStack) -> None:
+    committing.cancel()
+    await asyncio.wait([committing])
+    await stack.aclose()  # a task that is cancelled before its first step has not even entered it

@@ -7,7 +7,7 @@ import zlib
 from collections.abc import Callable
 from typing import Final
 
-from awscrt import checksums as crt  # type: ignore[import-untyped]  # has no annotations of its own
+from awscrt import checksums as crt
 
 
 def _crc32(payload: bytes) -> bytes:

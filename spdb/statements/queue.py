@@ -9,7 +9,7 @@ from typing import Any, Final
 from sqlalchemy import Connection, Row, and_, bindparam, case, literal_column, null, or_, select, update
 
 from sp.domain.errors import IllegalMove, NoSuchJob
-from sp.domain.ids import JobId
+from sp.domain.ids import Address, JobId
 from sp.domain.jobs import Job
 from sp.domain.lifecycle import BACKGROUND, JobState
 from spdb.models.columns import BIG
@@ -197,3 +197,23 @@ _UNDER_WAY: Final = (
 def under_way(connection: Connection, bucket: str, object_name: str) -> bool | None:
     row = connection.execute(_UNDER_WAY, {"b_bucket": bucket, "b_name": object_name}).first()
     return None if row is None else row.due_at_ms is not None and row.deletion is None
+
+
+_ENDED_EMPTY: Final = (
+    select(jobs.c.account)
+    .where(
+        jobs.c.bucket == bindparam("b_bucket"),
+        jobs.c.object_name == bindparam("b_name"),
+        jobs.c.payload_size == literal_column("0"),
+        jobs.c.delegated.is_(True),
+        jobs.c.object_id.is_(None),
+        jobs.c.due_at_ms.is_(None),
+        jobs.c.stored_at_ms.is_not(None),
+    )
+    .limit(1)
+)
+
+
+def ended_empty(connection: Connection, bucket: str, object_name: str) -> Address | None:
+    account = connection.execute(_ENDED_EMPTY, {"b_bucket": bucket, "b_name": object_name}).scalar()
+    return None if account is None else Address(account)

@@ -57,7 +57,7 @@ class Chaos:
     damaged: set[tuple[int, PieceKey]] = field(default_factory=set)
 
     def __post_init__(self) -> None:
-        self.mean_s = self.chance.choice((2.0, 8.0, 30.0))
+        self.mean_s = self.chance.choice((1.0, 4.0, 15.0))
 
     async def run(self) -> None:
         """Until cancelled: one thing after the other, each of which lasts a while."""
@@ -181,7 +181,8 @@ class Chaos:
                 (
                     k
                     for k in provider.disk.pieces
-                    if isinstance(k, EcPieceKey) and (k.object_id, k.version, k.column) == (target.id, target.version, column)
+                    if isinstance(k, EcPieceKey)
+                    and (k.object_id, k.version, k.column) == (target.id, target.version, column)
                 ),
                 key=lambda k: k.segment,
             )

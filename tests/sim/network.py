@@ -152,9 +152,7 @@ class SimNetwork:
         if exchange.fate.repeat_after_s is not None and exchange.recorded:
             self.after(exchange.fate.repeat_after_s, lambda: self._repeat(exchange))
 
-    def _carry(
-        self, exchange: Exchange, way: str, arrive: Callable[[], object], content: bytes = b""
-    ) -> None:
+    def _carry(self, exchange: Exchange, way: str, arrive: Callable[[], object], content: bytes = b"") -> None:
         """One message on its way, after those sent before it in its direction."""
         count = exchange._carried["messages"] = exchange._carried.get("messages", 0) + 1
         if exchange.fate.cut_after is not None and count > exchange.fate.cut_after:

@@ -62,5 +62,3 @@ class SimParts(Parts):
     def chores(self, *chores: Chore) -> Chores:
         slower = [replace(chore, interval_s=max(chore.interval_s, SLOWEST_CHORE_S)) for chore in chores]
         return super().chores(*slower)
-
-

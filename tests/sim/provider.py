@@ -191,4 +191,3 @@ def _yielding(value: Any) -> Callable[[], Any]:
         yield value
 
     return opened
-

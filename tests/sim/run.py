@@ -80,7 +80,7 @@ async def _whole(world: World, profile: Profile, outcome: Outcome) -> None:
     await asyncio.wait(work)
     for task in work:
         task.result()
-    await asyncio.sleep(chaos.chance.uniform(0.0, 120.0))  # what was acknowledged last meets faults too
+    await asyncio.sleep(world.chance("storm").uniform(60.0, 400.0))  # what was acknowledged last meets faults too
     storm.cancel()
     await asyncio.wait([storm])
     chaos.heal()

@@ -19,7 +19,7 @@ from chain.dev.config import ChainNodeConfig
 from chain.dev.local import LocalChain
 from chain.tx import sign_tx
 from sp.crypto.private import PrivateKey
-from sp.domain.errors import SpError
+from sp.domain.errors import SpError, TxNotSeen, TxRefused
 from sp.domain.ids import Address
 from sp.domain.ledger import TxResult
 from sp.domain.messages import TxMessage
@@ -36,7 +36,7 @@ from tests.sim.trace import Trace
 
 T = TypeVar("T")
 
-BLOCKS = 1000
+BLOCKS = 10
 """A transaction of the simulation's own users may take so many."""
 
 
@@ -57,6 +57,7 @@ class World:
         self.tasks: list[asyncio.Task[Any]] = []
         self.restarting = True
         self.plan = plan()
+        self._executing: dict[str, asyncio.Lock] = {}
         self._pausing = self.chance("pause")
         self._restarts = self.chance("restarts")
         self.process = self.new_process("world")
@@ -106,17 +107,25 @@ class World:
         return next(provider for provider in self.providers if provider.operator == operator)
 
     async def execute(self, key: PrivateKey, message: TxMessage) -> TxResult:
-        """A user's own transaction, straight to the chain's node."""
-        account = await self.chain.account(Address(key.address))
-        raw, _ = sign_tx(message, key.sign, account.nonce, await self.chain.chain_id())
-        height = self.node.newest.height
-        return await self.chain.wait_tx(await self.chain.broadcast(raw), height + BLOCKS)
+        """A user's own transaction, straight to the chain's node; again when it was evicted there. One at a time of
+        each user, or their nonces would meet."""
+        lock = self._executing.setdefault(key.address, asyncio.Lock())
+        async with lock:
+            while True:
+                account = await self.chain.account(Address(key.address))
+                raw, _ = sign_tx(message, key.sign, account.nonce, await self.chain.chain_id())
+                height = self.node.newest.height
+                try:
+                    return await self.chain.wait_tx(await self.chain.broadcast(raw), height + BLOCKS)
+                except TxNotSeen:
+                    continue
+                except TxRefused:  # the account's providers have one waiting: its nonce is taken
+                    await self.chain.next_block(height)
 
     # --- running
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
         """Until `work` ends; then everything is wound down, the dead too."""
-        asyncio.set_event_loop(None)
         try:
             return self.loop.run_until_complete(self.loop.spawn(self.process, work, "simulation"))
         finally:

@@ -27,6 +27,8 @@ from sp.domain.errors import PieceExists, StoreFailed, StoreFull
 from sp.domain.ids import JobId, SegmentIndex
 from sp.domain.pieces import SegmentKey
 
+pytestmark = pytest.mark.slow
+
 MIB = 1 << 20
 KEY = SegmentKey(JobId(7), SegmentIndex(0))
 

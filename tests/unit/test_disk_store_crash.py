@@ -26,6 +26,8 @@ from piecestore.disk import open_disk_store
 from piecestore.disk.temporary import TemporaryPiece
 from sp.domain.pieces import SegmentKey
 
+pytestmark = pytest.mark.slow
+
 structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))  # what is told on stdout is counted
 root = pathlib.Path(sys.argv[1])
 def piece(job, size=3 * 1048576 + 17):

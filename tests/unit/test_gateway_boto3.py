@@ -15,6 +15,8 @@ from botocore.exceptions import ClientError
 
 from tests.unit.gateway_world import ACCESS_KEY, BOB, ELSEWHERE, SECRET_KEY, World, gateway_world
 
+pytestmark = pytest.mark.slow
+
 T = TypeVar("T")
 MIB = 1 << 20
 

@@ -31,6 +31,8 @@ from tests.framing import (
 from tests.unit.gateway_site import MIB, Reply, Site, anonymous, greenfield, site_with, until
 from tests.unit.gateway_world import ACCESS_KEY, SECRET_KEY
 
+pytestmark = pytest.mark.slow
+
 CREDENTIAL = Credential(ACCESS_KEY, SECRET_KEY)
 PAYLOAD = bytes(range(256)) * 300 + b"tail"
 

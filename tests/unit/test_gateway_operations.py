@@ -20,6 +20,8 @@ from tests.unit.gateway_site import Site, anonymous, signed, site_with, until
 from tests.unit.gateway_world import ALICE, BOB, OTHER_ACCESS_KEY, OTHER_SECRET_KEY, World, gateway_world
 from tests.unit.test_gateway_boto3 import MIB, S3, client_of
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 async def world() -> AsyncIterator[World]:

@@ -1,0 +1,61 @@
+"""boto3, with its own transfer manager."""
+
+import json
+import os
+import sys
+from typing import Any
+
+import boto3
+from botocore.config import Config
+
+signature = os.environ.get("DRIVER_SIGNATURE")
+s3 = boto3.client("s3", config=Config(signature_version=signature) if signature else Config())
+
+
+def listing(bucket: str, prefix: str, delimiter: str) -> dict[str, list[str]]:
+    pages: list[dict[str, Any]] = list(
+        s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix, Delimiter=delimiter)
+    )
+    return {
+        "keys": [item["Key"] for page in pages for item in page.get("Contents", [])],
+        "prefixes": [item["Prefix"] for page in pages for item in page.get("CommonPrefixes", [])],
+    }
+
+
+def delete_under(bucket: str, prefix: str) -> None:
+    gone = {"Objects": [{"Key": key} for key in listing(bucket, prefix, "")["keys"]]}
+    errors = s3.delete_objects(Bucket=bucket, Delete=gone).get("Errors")
+    if errors:
+        sys.exit(str(errors))
+
+
+def main(verb: str, bucket: str, *words: str) -> None:
+    match verb, words:
+        case "make_bucket", ():
+            s3.create_bucket(Bucket=bucket)
+        case "remove_bucket", ():
+            s3.delete_bucket(Bucket=bucket)
+        case "put", (key, path):
+            s3.upload_file(path, bucket, key)
+        case "get", (key, path):
+            s3.download_file(bucket, key, path)
+        case "read_range", (key, start, stop):
+            answer = s3.get_object(Bucket=bucket, Key=key, Range=f"bytes={start}-{int(stop) - 1}")
+            sys.stdout.buffer.write(answer["Body"].read())
+        case "size", (key,):
+            print(s3.head_object(Bucket=bucket, Key=key)["ContentLength"])
+        case "listing", (prefix, delimiter):
+            print(json.dumps(listing(bucket, prefix, delimiter)))
+        case "delete", (key,):
+            s3.delete_object(Bucket=bucket, Key=key)
+        case "delete_under", (prefix,):
+            delete_under(bucket, prefix)
+        case "copy", (key, to):
+            s3.copy({"Bucket": bucket, "Key": key}, bucket, to)
+        case "presign_get" | "presign_put", (key,):
+            print(s3.generate_presigned_url(verb[8:] + "_object", Params={"Bucket": bucket, "Key": key}))
+        case _:
+            sys.exit(f"unknown: {verb} {words}")
+
+
+main(*sys.argv[1:])
