@@ -57,7 +57,7 @@ async def running(parts: Parts) -> AsyncIterator[RunningGateway]:
     index = await downloader.connect(parts)
     access = Access(ChainView(chain), (await keys.keys()).operator)
     gateway = Gateway(access, await uploader.connect(parts), index, await tasknode.connect(parts), parts.pool)
-    buckets = Buckets(access, index, keys, config.wait_blocks)
+    buckets = Buckets(access, index, keys, config.wait_blocks, config.bucket_empties_s)
     registered = AuthKeys(await shared_database(parts), parts.clock)
     authenticator = Authenticator(
         (

@@ -23,12 +23,14 @@ _BUCKET_NOT_EMPTY: Final = 1109
 
 @dataclass(frozen=True, slots=True)
 class Buckets:
-    """wait_blocks: how many blocks a transaction may take; ServiceUnavailable (TxNotSeen) after that."""
+    """wait_blocks: how many blocks a transaction may take; ServiceUnavailable (TxNotSeen) after that.
+    empties_s: how long a bucket may take, at least, to lose on chain the objects that were deleted here"""
 
     access: Access
     downloader: Downloader
     signer: Signer
     wait_blocks: int = 10
+    empties_s: int = 20
 
     async def create(self, identity: Identity, bucket: str, visibility: Visibility) -> Bucket:
         """The new bucket, or the one that this account has already here. BucketExists, InvalidBucketName."""
@@ -90,19 +92,20 @@ class Buckets:
             raise BucketExists(bucket, found.owner) from elsewhere
 
     async def _delete_when_empty(self, account: Address, bucket: str) -> None:
-        """Objects that were deleted here a moment ago are still on chain: give their transactions some blocks."""
+        """Objects that were deleted here a moment ago are still on chain: give their transactions some blocks, and
+        the task node that sends them some time, however fast the blocks come (by the chain's clock)."""
         chain = self.access.view.chain
-        last_height = (await chain.latest_block()).height + self.wait_blocks
+        first = await chain.latest_block()
         while True:
             try:
                 await self.execute(MsgDeleteBucket(account, bucket))
             except TxRefused as refused:
                 if (refused.codespace, refused.code) != (_STORAGE, _BUCKET_NOT_EMPTY):
                     raise
-                height = (await chain.latest_block()).height
-                if height >= last_height:
+                last = await chain.latest_block()
+                if last.height >= first.height + self.wait_blocks and last.time_s >= first.time_s + self.empties_s:
                     raise BucketNotEmpty(bucket) from refused
-                await chain.next_block(height)
+                await chain.next_block(last.height)
             else:
                 return
 

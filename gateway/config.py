@@ -24,6 +24,7 @@ class GatewayConfig:
     clock_skew_s:        how far a SigV4 signing time may lie from ours
     signing_keys_cached: derived SigV4 keys remembered
     wait_blocks:         blocks that a bucket's transaction may take
+    bucket_empties_s:    how long a bucket's deletion waits, at least, for objects to leave the chain that are gone here
     blank_interval_s:    an answer that takes longer (a copy) begins, and sends a blank so often
     """
 
@@ -42,6 +43,7 @@ class GatewayConfig:
     clock_skew_s: int = 900
     signing_keys_cached: int = 4096
     wait_blocks: int = 10
+    bucket_empties_s: int = 20
     blank_interval_s: float = 5.0
 
     def __post_init__(self) -> None:
@@ -51,6 +53,8 @@ class GatewayConfig:
         for name in ("idle_timeout_s", "body_progress_s", "write_timeout_s", "blank_interval_s"):
             if getattr(self, name) <= 0:
                 raise ConfigError(f"gateway.{name}", "must be above 0")
+        if self.bucket_empties_s < 0:
+            raise ConfigError("gateway.bucket_empties_s", "must not be negative")
         host, colon, port = self.http_address.rpartition(":")
         if not (host and colon and port.isdigit()):
             raise ConfigError("gateway.http_address", "must be host:port")

@@ -12,6 +12,7 @@ from sp.domain.pieces import SegmentKey
 from sp.runtime.clock import Clock
 from sp.runtime.log import get_logger
 from spdb.jobs import Jobs
+from uploader.segments import delete_uncounted
 
 log = get_logger(__name__)
 
@@ -65,20 +66,9 @@ class SegmentCollector:
         await self.pieces.delete(key)
 
     async def _delete_segments(self, job: Job) -> None:
-        """All segments of a job. How many an aborted one had is not recorded, but they were made in order, with at most
-        two open at a time: past two absent ones there are none."""
+        """All segments of a job. How many an aborted one had is not recorded."""
         if job.segment_checksums:
             for index in range(len(job.segment_checksums)):
                 await self.pieces.delete(SegmentKey(job.id, SegmentIndex(index)))
-            return
-        index = absent = 0
-        while absent < 2:
-            key = SegmentKey(job.id, SegmentIndex(index))
-            try:
-                await self.pieces.size(key)
-            except PieceNotFound:
-                absent += 1
-            else:
-                absent = 0
-                await self.pieces.delete(key)
-            index += 1
+        else:
+            await delete_uncounted(self.pieces, lambda index: SegmentKey(job.id, SegmentIndex(index)))

@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 
 from piecestore.store import PieceStore
-from sp.domain.errors import IntegrityMismatch, PartNotAligned, PieceNotFound, SpError
+from sp.domain.errors import IntegrityMismatch, PartNotAligned, SpError
 from sp.domain.ids import PRIMARY, Address, Checksum, JobId, SegmentIndex
 from sp.domain.integrity import integrity_hash
 from sp.domain.jobs import Job, PutOrder, StoredPayload
@@ -21,7 +21,7 @@ from sp.runtime.limits import Slots
 from sp.runtime.log import bound, get_logger
 from spdb.resumables import Resumable, Resumables
 from uploader.client import Part, PartReceipt, PutReceipt
-from uploader.segments import SegmentCutter
+from uploader.segments import SegmentCutter, delete_uncounted
 from uploader.sizes import check_complete, check_size
 
 log = get_logger(__name__)
@@ -91,19 +91,8 @@ class ResumableUploads:
         return PartReceipt(payload_size, PutReceipt(job.id, payload_size, root, job.updated_at_ms))
 
     async def _clear_behind(self, job_id: JobId, first: int) -> None:
-        """Remove what an attempt at this part left that was cut off: segments were made in order, two at most were open
-        at a time, so that past two absent ones there are none."""
-        index, absent = first, 0
-        while absent < 2:
-            key = SegmentKey(job_id, SegmentIndex(index))
-            try:
-                await self.pieces.size(key)
-            except PieceNotFound:
-                absent += 1
-            else:
-                absent = 0
-                await self.pieces.delete(key)
-            index += 1
+        """Remove what an attempt at this part left that was cut off."""
+        await delete_uncounted(self.pieces, lambda index: SegmentKey(job_id, SegmentIndex(index)), first)
 
     async def _release(self, held: Resumable) -> None:
         """If even that fails, the end of the hold does it."""

@@ -8,6 +8,7 @@ from contextlib import AsyncExitStack
 from typing import Self
 
 from piecestore.store import PieceStore, PieceWriter
+from sp.domain.errors import PieceNotFound
 from sp.domain.ids import Checksum, JobId, SegmentIndex
 from sp.domain.pieces import PieceKey, SegmentKey
 
@@ -103,3 +104,23 @@ async def _abandoned(committing: asyncio.Task[Checksum], stack: AsyncExitStack) 
     committing.cancel()
     await asyncio.wait([committing])
     await stack.aclose()  # a task that is cancelled before its first step has not even entered it
+
+
+async def delete_uncounted(pieces: PieceStore, key_of: Callable[[int], PieceKey], first: int = 0) -> None:
+    """Delete what a Cutter left, from `first` on, where nobody recorded how many there are. They were made in order,
+    two at most were open at a time: past two absent ones there are none. The last goes first, so that what is left
+    behind by an interruption still begins at `first`, where the next attempt looks for it."""
+    stop, absent = first, 0
+    while absent < 2:
+        absent = 0 if await _is_there(pieces, key_of(stop)) else absent + 1
+        stop += 1
+    for index in reversed(range(first, stop - 2)):
+        await pieces.delete(key_of(index))
+
+
+async def _is_there(pieces: PieceStore, key: PieceKey) -> bool:
+    try:
+        await pieces.size(key)
+    except PieceNotFound:
+        return False
+    return True

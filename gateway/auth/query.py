@@ -28,6 +28,18 @@ _V4_NAMES: Final = frozenset(name.lower() for name in V4_PARAMETERS)
 _V2_NAMES: Final = frozenset(name.lower() for name in V2_PARAMETERS)
 _V2_HEADERS: Final = frozenset({"content-type", "content-md5"})
 
+_SDK_ALGORITHM: Final = "x-amz-sdk-checksum-algorithm"
+_CHECKSUMS_OF_NOTHING: Final = frozenset(
+    {
+        ("x-amz-checksum-crc32", "AAAAAA=="),
+        ("x-amz-checksum-crc32c", "AAAAAA=="),
+        ("x-amz-checksum-crc64nvme", "AAAAAAAAAAA="),
+        ("x-amz-checksum-sha1", "2jmj7l5rSw0yVb/vlWAYkK/YBwk="),
+        ("x-amz-checksum-sha256", "47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU="),
+    }
+)
+"""What signers write (AWS's for JavaScript, unasked) who do not have the body yet: it promises nothing of one."""
+
 
 class Presigned(Enum):
     NOT = 0
@@ -60,7 +72,8 @@ def operation_parameters(head: RequestHead) -> set[str]:
 
 
 def with_query_headers(head: RequestHead) -> RequestHead:
-    """The request with the headers that its query stands for; one that was sent as a header is not replaced.
+    """The request with the headers that its query stands for; one that was sent as a header is not replaced. The
+    checksum of an empty body, and the name of its algorithm, stand for none.
 
     InvalidArgument for a value that no header can have.
     """
@@ -75,6 +88,8 @@ def with_query_headers(head: RequestHead) -> RequestHead:
             if any(character < " " or character == "\x7f" for character in value):
                 raise InvalidArgument(name[:64], "it holds control characters")
             added.append((name, value))
+    if not _CHECKSUMS_OF_NOTHING.isdisjoint(added):
+        added = [each for each in added if each not in _CHECKSUMS_OF_NOTHING and each[0] != _SDK_ALGORITHM]
     return RequestHead(head.method, head.raw_path, head.raw_query, (*head.headers, *added))
 
 

@@ -90,12 +90,20 @@ def walk(connection: Connection, at: int, limit: int, bucket: str) -> tuple[list
     id to go on from, None at the end. A stretch of garbage costs pages like any other, never a scan to its end."""
     if not (names.is_storable(bucket) and names.is_id(at)):
         return [], None
-    columns, values = ([jobs.c.bucket, jobs.c.id], [bucket]) if bucket else ([jobs.c.id], [])
-    row: Any = tuple_(*columns)
-    inside = (row >= (*values, at), row <= (*values, names.MAX_ID))
-    rows = connection.execute(select(jobs).where(*inside).order_by(*columns).limit(limit)).all()
+    query = select(jobs).where(jobs.c.id >= at).order_by(jobs.c.id) if not bucket else _from(connection, bucket, at)
+    rows = [row for row in connection.execute(query.limit(limit)) if bucket in ("", row.bucket)]
     kept = [job_of(row) for row in rows if row.collect == KEPT and row.stored_at_ms is not None]
     return kept, JobId(rows[-1].id + 1) if len(rows) == limit else None
+
+
+def _from(connection: Connection, bucket: str, at: int) -> Select[Any]:
+    """Jobs from (bucket, id) on, in the order of the index over both. SQLite finds the place in it only by the two
+    conditions, PostgreSQL keeps to that index only when told of a range of rows (which may reach past the bucket)."""
+    if connection.dialect.name == "sqlite":
+        begin: Any = (jobs.c.bucket == bucket) & (jobs.c.id >= at)
+    else:
+        begin = tuple_(jobs.c.bucket, jobs.c.id) >= (bucket, at)
+    return select(jobs).where(begin).order_by(jobs.c.bucket, jobs.c.id)
 
 
 _COUNTS: Final = select(jobs.c.state, func.count().label("jobs")).group_by(jobs.c.state)

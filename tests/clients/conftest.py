@@ -6,6 +6,7 @@ import datetime
 import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
@@ -24,7 +25,6 @@ REPORT: Final = "SP_CLIENTS_REPORT"
 
 _cells: dict[tuple[str, str], bool] = {}
 _versions: dict[str, str] = {}
-_more_operations: list[str] = []
 
 
 @pytest.fixture(scope="session")
@@ -63,24 +63,28 @@ def s3(place: Place) -> Any:
 
 
 @pytest.fixture(scope="session")
-def many(s3: Any) -> str:
-    """A bucket with the keys of MANY."""
-    s3.create_bucket(Bucket=MANY_BUCKET)
-    with ThreadPoolExecutor(8) as threads:
-        list(threads.map(lambda key: s3.put_object(Bucket=MANY_BUCKET, Key=key, Body=b"x"), MANY))
-    return MANY_BUCKET
+def many(s3: Any) -> Callable[[], str]:
+    """Gives a bucket with the keys of MANY, filled when it is first asked for: that keeps the network busy."""
+
+    @cache
+    def filled() -> str:
+        s3.create_bucket(Bucket=MANY_BUCKET)
+        with ThreadPoolExecutor(8) as threads:
+            list(threads.map(lambda key: s3.put_object(Bucket=MANY_BUCKET, Key=key, Body=b"x"), MANY))
+        return MANY_BUCKET
+
+    return filled
 
 
 @pytest.fixture(scope="session")
 def bucket_of(s3: Any) -> Callable[[str], str]:
     """Of a client: its own bucket."""
-    made: dict[str, str] = {}
 
+    @cache
     def bucket(name: str) -> str:
-        if name not in made:
-            made[name] = "of-" + "".join(c for c in name if c.isalnum())
-            s3.create_bucket(Bucket=made[name])
-        return made[name]
+        made = "of-" + "".join(c for c in name if c.isalnum())
+        s3.create_bucket(Bucket=made)
+        return made
 
     return bucket
 
@@ -96,7 +100,9 @@ def installed(client_class: type[Client]) -> type[Client]:
 
 
 @pytest.fixture
-def bench(installed: type[Client], place: Place, many: str, bucket_of: Callable[[str], str], tmp_path: Path) -> Bench:
+def bench(
+    installed: type[Client], place: Place, many: Callable[[], str], bucket_of: Callable[[str], str], tmp_path: Path
+) -> Bench:
     return Bench(installed(place), bucket_of(installed.name), many, tmp_path)
 
 
@@ -106,7 +112,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if Path(__file__).parent in item.path.parents and isinstance(item, pytest.Function):
             item.add_marker(pytest.mark.clients)
-            of = item.callspec.params
+            of: dict[str, Any] = dict(item.callspec.params)
             item.user_properties += [("client", of["client_class"].name), ("operation", shown(of["operation"]))]
             item.user_properties.append(("version", of["client_class"].package))
 
@@ -118,8 +124,6 @@ def pytest_runtest_logreport(report: pytest.TestReport) -> None:
         return
     client, operation = str(properties["client"]), str(properties["operation"])
     _versions[client] = _version(properties["version"])
-    if operation not in {shown(function) for function, _ in OPERATIONS} and operation not in _more_operations:
-        _more_operations.append(operation)
     _cells[operation, client] = _cells.get((operation, client), True) and not report.failed
 
 
@@ -132,6 +136,6 @@ def _version(package: Any) -> str:
 
 def pytest_sessionfinish() -> None:
     if (path := os.environ.get(REPORT)) and _cells:
-        operations = [shown(operation) for operation, _ in OPERATIONS] + _more_operations
+        operations = [shown(operation) for operation, _ in OPERATIONS]
         day = datetime.datetime.now(datetime.UTC).date().isoformat()
         Path(path).write_text(page(_cells, operations, _versions, day))

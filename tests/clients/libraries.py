@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from importlib.metadata import version
+from pathlib import Path
 from urllib.parse import urlsplit
 
 from tests.clients.installs import NodePackages, ProjectPackage, PythonPackage
@@ -13,6 +14,10 @@ class Boto3(MakesBuckets, DeletesMany, Presigns):
     name = "boto3"
     package = ProjectPackage("boto3", version("boto3"))
     driver = "boto3_driver.py"
+
+    def put_with_checksum(self, bucket: str, key: str, path: Path, algorithm: str) -> str:
+        """The checksum that the gateway then tells."""
+        return self.drive("put_with_checksum", bucket, key, str(path), algorithm).decode().strip()
 
 
 class Boto3SignatureV4(Presigns):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
@@ -23,11 +23,11 @@ HTTP_TIMEOUT_S: Final = 30
 
 @dataclass(frozen=True, slots=True)
 class Bench:
-    """client: typed by what its class offers; bucket: the client's own; many: one that holds MANY."""
+    """client: typed by what its class offers; bucket: the client's own; many: gives one that holds MANY."""
 
     client: Any
     bucket: str
-    many: str
+    many: Callable[[], str]
     folder: Path
 
     def file(self, size_bytes: int, seed: int = 0) -> Path:
@@ -88,13 +88,13 @@ def stat(bench: Bench) -> None:
 
 
 def list_many(bench: Bench) -> None:
-    assert sorted(bench.client.listing(bench.many, "many/", "").keys) == sorted(MANY)
+    assert sorted(bench.client.listing(bench.many(), "many/", "").keys) == sorted(MANY)
 
 
 def list_with_delimiter(bench: Bench) -> None:
-    found = bench.client.listing(bench.many, "many/", "/")
+    found = bench.client.listing(bench.many(), "many/", "/")
     assert (found.keys, sorted(found.prefixes)) == ([], ["many/x/", "many/y z/"])
-    deeper = bench.client.listing(bench.many, "many/y z/", "/")
+    deeper = bench.client.listing(bench.many(), "many/y z/", "/")
     assert (sorted(deeper.keys), deeper.prefixes) == ([key for key in MANY if "/y z/" in key], [])
 
 
@@ -147,12 +147,34 @@ def presigned_put(bench: Bench) -> None:
     assert bench.got("presigned/put.bin") == sent
 
 
-def sync(bench: Bench) -> None:
-    tree = {"a.txt": b"a", "deep/b c.bin": Random(6).randbytes(SMALL_BYTES)}
-    source = bench.folder / "tree"
+def _tree(folder: Path) -> dict[str, bytes]:
+    """A folder with files in it, and their contents by name."""
+    tree = {"a.txt": b"a", "deep/b c.bin": Random(6).randbytes(SMALL_BYTES), "deep/large": Random(7).randbytes(9 * MIB)}
     for name, content in tree.items():
-        (source / name).parent.mkdir(parents=True, exist_ok=True)
-        (source / name).write_bytes(content)
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(content)
+    return tree
+
+
+def checksums(bench: Bench) -> None:
+    """One put and several parts, with each algorithm."""
+    for algorithm in ("CRC32", "CRC32C", "CRC64NVME", "SHA1", "SHA256"):
+        for size_bytes in (SMALL_BYTES, 17 * MIB):
+            path = bench.file(size_bytes)
+            assert bench.client.put_with_checksum(bench.bucket, "checked", path, algorithm)
+            assert bench.got("checked") == path.read_bytes()
+
+
+def backup_and_restore(bench: Bench) -> None:
+    tree = _tree(source := bench.folder / "tree")
+    bench.client.back_up(source, bench.bucket)
+    bench.client.restore(bench.bucket, restored := bench.folder / "restored")
+    found = restored / source.relative_to("/")
+    assert {name: (found / name).read_bytes() for name in tree} == tree
+
+
+def sync(bench: Bench) -> None:
+    tree = _tree(source := bench.folder / "tree")
     bench.client.sync(source, bench.bucket, "synced/")
     bench.client.sync(source, bench.bucket, "synced/")
     assert {key.removeprefix("synced/"): bench.got(key) for key in bench.keys("synced/")} == tree
@@ -165,8 +187,6 @@ OPERATIONS: Final[tuple[tuple[Callable[[Bench], None], tuple[Verb, ...]], ...]] 
     (overwritten_object, ("put", "get")),
     (range_of_an_object, ("put", "read_range")),
     (stat, ("put", "size")),
-    (list_many, ("listing",)),
-    (list_with_delimiter, ("listing",)),
     (odd_names, ("put", "get", "listing", "delete")),
     (copy, ("put", "copy", "get")),
     (delete, ("put", "delete", "listing")),
@@ -174,6 +194,10 @@ OPERATIONS: Final[tuple[tuple[Callable[[Bench], None], tuple[Verb, ...]], ...]] 
     (sync, ("sync", "listing", "get")),
     (presigned_get, ("put", "presign_get")),
     (presigned_put, ("presign_put", "get")),
+    (checksums, ("put_with_checksum", "get")),
+    (backup_and_restore, ("back_up", "restore")),
+    (list_many, ("listing",)),
+    (list_with_delimiter, ("listing",)),
 )
 
 
@@ -181,5 +205,6 @@ def shown(operation: Callable[[Bench], None]) -> str:
     return operation.__name__.replace("_", " ")
 
 
-def offered_by(client: type[Client]) -> list[Callable[[Bench], None]]:
-    return [operation for operation, verbs in OPERATIONS if client.offers(*verbs)]
+def offered_by(clients: Sequence[type[Client]]) -> list[tuple[type[Client], Callable[[Bench], None]]]:
+    """Operation by operation: those that load the network come last."""
+    return [(client, operation) for operation, verbs in OPERATIONS for client in clients if client.offers(*verbs)]

@@ -30,6 +30,9 @@ Verb = Literal[
     "presign_get",
     "presign_put",
     "sync",
+    "put_with_checksum",
+    "back_up",
+    "restore",
 ]
 
 
@@ -108,7 +111,7 @@ class Client:
         return done.stdout
 
 
-class Library(Client):
+class Driven(Client):
     """A library, through a small program of ours (drivers/) that gives each verb to it."""
 
     driver: ClassVar[str]
@@ -122,6 +125,8 @@ class Library(Client):
     def get(self, bucket: str, key: str, path: Path) -> None:
         self.drive("get", bucket, key, str(path))
 
+
+class Library(Driven):
     def read_range(self, bucket: str, key: str, start: int, stop: int) -> bytes:
         return self.drive("read_range", bucket, key, str(start), str(stop))
 
@@ -152,7 +157,7 @@ class DeletesMany(Library):
         self.drive("delete_under", bucket, prefix)
 
 
-class Presigns(Library):
+class Presigns(Driven):
     def presign_get(self, bucket: str, key: str) -> str:
         return self.drive("presign_get", bucket, key).decode().strip()
 

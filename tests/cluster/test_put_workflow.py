@@ -9,6 +9,7 @@ import pytest
 import pytest_asyncio
 
 from chain.client import Chain
+from chain.dev.faults import Faults
 from chain.open import open_chain
 from receiver.client import Gatherer, Wanted
 from sp.domain.ids import RedundancyIndex, SegmentIndex
@@ -108,12 +109,12 @@ async def test_an_empty_object_is_sealed_by_its_creation(network: Network, s3: S
 
 
 async def test_an_object_is_read_before_it_is_sealed_and_says_so(network: Network, s3: S3) -> None:
-    network.node.faults.pause_blocks = True
+    network.node.set_faults(Faults(pause_blocks=True))
     try:
         assert (await s3.put("vectors", "unsealed", payload(2500))).status == 200
         answer = await s3.get("vectors", "unsealed")
     finally:
-        network.node.faults.pause_blocks = False
+        network.node.set_faults(Faults())  # not only set: a node that waits for the end of the pause is told
     assert answer.body == payload(2500)
     assert answer.headers["x-sp-object-status"] == "CREATED"
 

@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass, field, fields, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields
 from random import Random
-from typing import Final
+
+from sqlalchemy import select
 
 from sp.domain.ids import ObjectId
-from sp.domain.ledger import ObjectStatus
+from sp.domain.ledger import ChainObject, ObjectStatus
+from sp.domain.lifecycle import JobState
 from sp.domain.pieces import EcPieceKey, PieceKey, SegmentKey
+from spdb.models.jobs import KEPT, jobs
 from tests.sim.chain import ChainRates
 from tests.sim.network import Rates
-from tests.sim.provider import ProviderRates, SimProvider
+from tests.sim.provider import SimProvider
 from tests.sim.world import World
-
-DAMAGED_COLUMNS_MAX: Final = 1
-"""Secondary pieces of one object that rot. With the two that any two providers may take with them, three columns would
-be gone; the scrubber is given time to mend one, not to mend two at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,12 +49,9 @@ class Profile:
 
 @dataclass(eq=False)
 class Chaos:
-    """damaged: keys that were made to rot, by provider number"""
-
     world: World
     profile: Profile
     chance: Random
-    damaged: set[tuple[int, PieceKey]] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         self.mean_s = self.chance.choice((1.0, 4.0, 15.0))
@@ -89,8 +86,7 @@ class Chaos:
     def _someone(self) -> SimProvider:
         return self.chance.choice(self.world.providers)
 
-    def _for_a_while(self, seconds: float, undo: object) -> None:
-        assert callable(undo)
+    def _for_a_while(self, seconds: float, undo: Callable[[], object]) -> None:
         self.world.later(self.chance.uniform(0.1, 2.0) * seconds, undo)
 
     def _crashes(self) -> None:
@@ -161,7 +157,8 @@ class Chaos:
         self._for_a_while(60.0, lambda: setattr(provider.disk, "capacity_bytes", 1 << 40))
 
     def _rot(self) -> None:
-        """Of what is redundant: a segment of the primary, or one column of an object."""
+        """Of what is redundant: segments of the primary, and one column of an object. Two more may go with any two
+        providers: then there are still four."""
         found = self.world.node.state.objects
         sealed = [o for o in found.values() if o.status is ObjectStatus.SEALED and o.payload_size and not o.update]
         if not sealed:
@@ -170,31 +167,30 @@ class Chaos:
         bucket = self.world.node.state.buckets[target.bucket]
         if self.chance.random() < 0.5:
             provider = self.world.provider_of(bucket.primary_sp)
-            keys: list[PieceKey] = sorted(
-                (k for k in provider.disk.pieces if isinstance(k, SegmentKey)), key=lambda k: (k.job_id, k.segment)
-            )
-            keys = [k for k in keys if self._is_sealed_job(provider, k)]
+            keys = self._segments(provider)
         else:
             column = self._column_of(target.id, target.version)
             provider = self.world.provider_of(target.secondaries[column])
-            keys = sorted(
-                (
-                    k
-                    for k in provider.disk.pieces
-                    if isinstance(k, EcPieceKey)
-                    and (k.object_id, k.version, k.column) == (target.id, target.version, column)
-                ),
-                key=lambda k: k.segment,
-            )
+            keys = self._pieces(provider, target, column)
         if keys:
             self._damage(provider, self.chance.choice(keys))
 
-    def _column_of(self, object_id: ObjectId, version: int) -> int:
-        return Random(f"{self.world.seed} {object_id} {version}").randrange(6)
+    def _segments(self, provider: SimProvider) -> Sequence[PieceKey]:
+        """Of sealed objects, in an order of their own."""
+        sealed = sealed_jobs(provider)
+        found = [key for key in provider.disk.pieces if isinstance(key, SegmentKey) and key.job_id in sealed]
+        return sorted(found, key=lambda key: (key.job_id, key.segment))
 
-    def _is_sealed_job(self, provider: SimProvider, key: PieceKey) -> bool:
-        assert isinstance(key, SegmentKey)
-        return key.job_id in sealed_jobs(provider)
+    def _pieces(self, provider: SimProvider, target: ChainObject, column: int) -> Sequence[PieceKey]:
+        wanted = (target.id, target.version, column)
+        found = [key for key in provider.disk.pieces if isinstance(key, EcPieceKey)]
+        return sorted(
+            (key for key in found if (key.object_id, key.version, key.column) == wanted), key=lambda key: key.segment
+        )
+
+    def _column_of(self, object_id: ObjectId, version: int) -> int:
+        """The one column of an object that may rot."""
+        return Random(f"{self.world.seed} {object_id} {version}").randrange(6)
 
     def _damage(self, provider: SimProvider, key: PieceKey) -> None:
         size = len(provider.disk.pieces[key])
@@ -207,7 +203,6 @@ class Chaos:
         else:
             del provider.disk.pieces[key]
             self.world.count("piece lost")
-        self.damaged.add((provider.site.number, key))
 
     def _clocks(self) -> None:
         provider = self._someone()
@@ -244,14 +239,6 @@ class Chaos:
 
 
 def sealed_jobs(provider: SimProvider) -> set[int]:
-    from sqlalchemy import select
-
-    from sp.domain.lifecycle import JobState
-    from spdb.models.jobs import KEPT, jobs
-
     query = select(jobs.c.id).where(jobs.c.state == JobState.SEAL_OBJECT_DONE, jobs.c.collect == KEPT)
     with provider.reading() as connection:
         return set(connection.execute(query).scalars())
-
-
-__all__ = ["Chaos", "Profile", "ProviderRates", "replace"]

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import combinations
 from typing import Any
 
@@ -14,15 +15,19 @@ from sqlalchemy import Connection, func, select
 from sp.crypto.ec import best_kernel
 from sp.domain.erasure import encode_segment, rebuild_segment
 from sp.domain.errors import SpError
+from sp.domain.findings import ScrubOrder
 from sp.domain.ids import RedundancyIndex, SegmentIndex
+from sp.domain.integrity import piece_checksum
+from sp.domain.jobs import SecondaryState
 from sp.domain.ledger import ChainObject, ObjectStatus
 from sp.domain.lifecycle import FINAL, TABLE, JobEvent, JobState
-from sp.domain.pieces import EcPieceKey, PieceKey, SegmentKey
+from sp.domain.pieces import EcPieceKey, SegmentKey
 from sp.domain.segments import segment_count
 from spdb.models.deletions import deletions
 from spdb.models.jobs import KEPT, TO_COLLECT, history, jobs, secondaries
 from spdb.models.objects import objects
 from spdb.models.received import received
+from spdb.statements.rows import split_checksums
 from tests.sim.making import PARAMS, SEGMENT_BYTES
 from tests.sim.provider import SimProvider
 from tests.sim.workload import Name, read, shown
@@ -33,11 +38,10 @@ K, M = PARAMS.data_chunks, PARAMS.parity_chunks
 
 @dataclass(eq=False)
 class Checker:
-    """damaged: what was made to rot. states: how the jobs ended"""
+    """states: how the jobs ended"""
 
     world: World
     names: list[Name]
-    damaged: set[tuple[int, PieceKey]]
     states: Counter[str] = field(default_factory=Counter)
     wrong: list[str] = field(default_factory=list)
 
@@ -49,6 +53,13 @@ class Checker:
                 return [f"stuck: {text}" for text in left]
             await asyncio.sleep(20.0)
         return []
+
+    async def scrub(self) -> None:
+        """As `sp repair` does at every provider: afterwards nothing is damaged any more."""
+        order = ScrubOrder(repair=True)
+        for provider in self.world.providers:
+            for service in ("downloader", "receiver"):
+                await self._within(provider, partial(_exhausted, provider.services[service].scrub(order)))
 
     async def check(self) -> list[str]:
         self.wrong = []
@@ -108,7 +119,7 @@ class Checker:
                 piece = provider.disk.pieces.get(key)
                 if piece == bytes(true[column]):
                     pieces[RedundancyIndex(column)] = piece
-                elif (provider.site.number, key) not in self.damaged:
+                else:
                     state = "lost" if piece is None else "wrong"
                     self.wrong.append(f"{found.bucket}/{found.name}: {key} is {state} at {provider.name}")
             for lost in combinations(sorted(pieces), len(pieces) - K):
@@ -128,6 +139,7 @@ class Checker:
         linked = {(row.bucket, row.linked): row for row in rows if row.linked is not None}
         for (bucket, name), row in linked.items():
             where = f"{bucket}/{name} at {provider.name}"
+            self._segments_are_well(provider, where, row)
             found = next((o for o in state.objects.values() if (o.bucket, o.name) == (bucket, name)), None)
             if row.state == JobState.SEAL_OBJECT_DONE:
                 if found is None or found.status is not ObjectStatus.SEALED:
@@ -138,19 +150,25 @@ class Checker:
                 elif row.payload_size and list(found.secondaries) != held.get(row.id):
                     self.wrong.append(f"{where}: the secondaries are not those on chain")
         for found in state.objects.values():
-            if state.buckets[found.bucket].primary_sp != provider.operator:
-                continue
-            row = linked.get((found.bucket, found.name))
-            if row is None and found.status is ObjectStatus.CREATED and found.checksums:
-                continue  # its user created it, and has not put it
-            if row is None:
-                self.wrong.append(f"{found.bucket}/{found.name}: {found.status.name} on chain, unknown at its primary")
-            elif found.status is not ObjectStatus.SEALED and not row.given_up:
-                self.wrong.append(f"{found.bucket}/{found.name}: {found.status.name} on chain though all is done")
+            if state.buckets[found.bucket].primary_sp == provider.operator:
+                self._known_here(found, linked.get((found.bucket, found.name)))
+
+    def _segments_are_well(self, provider: SimProvider, where: str, row: Any) -> None:
+        for index, checksum in enumerate(split_checksums(row.segment_checksums)):
+            piece = provider.disk.pieces.get(SegmentKey(row.id, SegmentIndex(index)))
+            if piece is None or piece_checksum(piece) != checksum:
+                self.wrong.append(f"{where}: segment {index} is {'lost' if piece is None else 'damaged'}")
+
+    def _known_here(self, found: ChainObject, row: Any) -> None:
+        what = f"{found.bucket}/{found.name}: {found.status.name} on chain"
+        if row is None:
+            by_user = found.status is ObjectStatus.CREATED and found.checksums
+            if not by_user:  # who has created it, and may still put it
+                self.wrong.append(f"{what}, unknown at its primary")
+        elif found.status is not ObjectStatus.SEALED and not row.given_up:
+            self.wrong.append(f"{what} though all is done")
 
     def _done_secondaries(self, connection: Connection) -> dict[int, list[str]]:
-        from sp.domain.jobs import SecondaryState
-
         rows = connection.execute(
             select(secondaries.c.job_id, secondaries.c.provider)
             .where(secondaries.c.state == SecondaryState.DONE)
@@ -230,6 +248,11 @@ class Checker:
             and found.version == key.version
             and found.secondaries[key.column] == provider.operator
         )
+
+
+async def _exhausted(findings: AsyncIterator[Any]) -> None:
+    async for _ in findings:
+        pass
 
 
 def unfinished(provider: SimProvider) -> list[str]:

@@ -85,7 +85,7 @@ class SimDatabase:
         transaction = self._connection.begin()
         try:
             op(self._connection)
-        except Exception:  # noqa: BLE001, S110 - the second run tells
+        except Exception:  # noqa: BLE001 - the second run tells
             pass
         finally:
             transaction.rollback()

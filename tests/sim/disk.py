@@ -1,4 +1,4 @@
-"""The disk of a simulated provider: it forgets what was not committed, and it may be full, fail, rot or be cut short."""
+"""The disk of a simulated provider: it forgets what was not committed; it may be full, fail, rot or be cut short."""
 
 from __future__ import annotations
 

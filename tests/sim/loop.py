@@ -1,8 +1,8 @@
 """An event loop whose time is virtual: when nothing is ready it jumps to the next timer. No threads, no sockets.
 
 Every callback belongs to an *owner*, the simulated process in whose context it was scheduled. A killed owner's
-callbacks never run again: that is what kill -9 means, no `finally` and no `except` runs. A frozen owner's callbacks wait
-until it thaws. Tasks and futures are hashed by a counter of the loop's own, since sets of them (asyncio.wait, task
+callbacks never run again: that is what kill -9 means, no `finally` and no `except` runs. A frozen owner's callbacks
+wait until it thaws. Tasks and futures are hashed by a counter of the loop's own, since sets of them (asyncio.wait, task
 groups) would otherwise be walked in the order of memory addresses.
 """
 
@@ -15,9 +15,10 @@ from collections.abc import Callable, Coroutine
 from concurrent.futures import Executor
 from contextvars import Context, ContextVar, copy_context
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any, TypeVar, TypeVarTuple, cast
 
 T = TypeVar("T")
+Ts = TypeVarTuple("Ts")
 
 MAX_STEPS_WITHOUT_TIME = 200_000
 
@@ -107,6 +108,8 @@ class Quiescent(Exception):
 class SimLoop(asyncio.BaseEventLoop):
     """Runs callbacks in the order in which they were scheduled, timers of one moment in the order they were set."""
 
+    _ready: deque[asyncio.Handle]  # BaseEventLoop's own queue
+
     def __init__(self) -> None:
         super().__init__()
         self.now_s = 0.0
@@ -117,7 +120,7 @@ class SimLoop(asyncio.BaseEventLoop):
         _NUMBERS.last = 0
         self._steps_at_this_time = 0
         self._timers: list[tuple[float, int, asyncio.TimerHandle]] = []
-        self.set_task_factory(self._task)
+        self.set_task_factory(cast(Any, self._task))
         self.set_exception_handler(self._note_failure)
 
     # --- what asyncio asks of a loop
@@ -126,7 +129,7 @@ class SimLoop(asyncio.BaseEventLoop):
         return self.now_s
 
     def call_at(
-        self, when: float, callback: Callable[..., object], *args: Any, context: Context | None = None
+        self, when: float, callback: Callable[[*Ts], object], *args: *Ts, context: Context | None = None
     ) -> asyncio.TimerHandle:
         timer = asyncio.TimerHandle(when, callback, args, self, context)
         self._timer_count += 1
@@ -134,12 +137,12 @@ class SimLoop(asyncio.BaseEventLoop):
         return timer
 
     def call_later(
-        self, delay: float, callback: Callable[..., object], *args: Any, context: Context | None = None
+        self, delay: float, callback: Callable[[*Ts], object], *args: *Ts, context: Context | None = None
     ) -> asyncio.TimerHandle:
         return self.call_at(self.now_s + delay, callback, *args, context=context)
 
     def call_soon_threadsafe(
-        self, callback: Callable[..., object], *args: Any, context: Context | None = None
+        self, callback: Callable[[*Ts], object], *args: *Ts, context: Context | None = None
     ) -> asyncio.Handle:
         return self.call_soon(callback, *args, context=context)
 
@@ -219,7 +222,7 @@ class SimLoop(asyncio.BaseEventLoop):
                 self._ready.append(timer)
 
     def _run(self, handle: asyncio.Handle) -> None:
-        process = handle._context.get(OWNER)
+        process: Owner | None = handle._context.get(OWNER)  # type: ignore[attr-defined]  # not in typeshed
         if process is None:
             handle._run()
             return

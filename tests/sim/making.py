@@ -31,6 +31,8 @@ BLOCK_INTERVAL_MS: Final = 3000
 GIVE_UP_AFTER_S: Final = 3 * 3600
 UNSEALED_TTL_S: Final = 6 * 3600.0
 
+SCRUBBING: Final[dict[str, object]] = {"scrub_bytes_per_s": 20_000, "scrub_pause_s": 100.0}
+
 Sections = dict[str, dict[str, object]]
 
 
@@ -117,7 +119,8 @@ def _sections(name: str, keys: SpKeys) -> Sections:
             "freeze_first_s": 10.0,
             "freeze_max_s": 60.0,
         },
-        "receiver": {"listen": f"{name}:7002", "unsealed_ttl_s": UNSEALED_TTL_S},
+        "receiver": {"listen": f"{name}:7002", "unsealed_ttl_s": UNSEALED_TTL_S, **SCRUBBING},
+        "downloader": SCRUBBING,
         "tasknode": {
             "poll_interval_s": 30.0,
             "retry_max_delay_ms": 60_000,

@@ -6,6 +6,7 @@ import asyncio
 from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from random import Random
 from typing import Any, Final
 
@@ -82,7 +83,7 @@ class SimNetwork:
         for exchange in list(self._open.values()):
             if process in (exchange.caller, exchange.server):
                 wait_s = KEEPALIVE_S if power_lost else self._delay(exchange)
-                self.after(wait_s, lambda e=exchange: self.break_(e, "the other process has gone"))
+                self.after(wait_s, partial(self.break_, exchange, "the other process has gone"))
 
     def after(self, seconds: float, callback: Callable[[], object]) -> None:
         self.loop.call_later(seconds, callback, context=self._context)
@@ -201,7 +202,7 @@ class SimNetwork:
         exchange = Exchange(self, self._numbers, first.method, ghost, first.callee, Fate(), first.metadata)
         for message in first.recorded:
             exchange.requests.sent()
-            self._carry(exchange, "request", lambda m=message: self._arrive(exchange, m))
+            self._carry(exchange, "request", partial(self._arrive, exchange, message))
         self.send_end(exchange)
         self.after(60.0, lambda: self.break_(exchange, "the replay is over"))
 

@@ -22,6 +22,7 @@ from downloader.client import Downloader
 from sp.domain.errors import SpError
 from sp.domain.ids import Address
 from sp.runtime.config import ConfigFile
+from sp.runtime.parts import Parts
 from spdb.database import Database
 from tasknode.client import TaskNode
 from tests.sim.chain import ChainRates, UnreliableChain
@@ -160,7 +161,7 @@ class SimProvider:
                 self.world.loop.kill(process)
 
     @asynccontextmanager
-    async def _parts(self) -> AsyncIterator[SimParts]:
+    async def _parts(self) -> AsyncIterator[Parts]:
         file = ConfigFile.from_mapping(self.site.sections, self.site.dir)
         async with SimParts(file, self.clock, self.chance) as parts:
             for key, opened in (("spdb", self._database()), ("piece_store", self._store()), ("chain", self._chain())):

@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import sys
 import time
+import traceback
 from collections import Counter
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from random import Random
-from typing import Final
+from typing import Any, Final
 
 from sp.crypto.private import PrivateKey
 from sp.domain.ids import Address
@@ -56,8 +58,6 @@ def simulate(seed: int, profile: Profile | None = None, *, keep: bool = False) -
         try:
             world.run(_whole(world, chosen, outcome))
         except Exception as error:  # noqa: BLE001 - a simulation that breaks down is a finding too
-            import traceback
-
             outcome.violations.append("broke down: " + "".join(traceback.format_exception(error)))
     outcome.violations += world.mishaps
     outcome.digest, outcome.lines = world.trace.digest, world.trace.lines
@@ -86,25 +86,42 @@ async def _whole(world: World, profile: Profile, outcome: Outcome) -> None:
     chaos.heal()
     world.trace.note("healed")
     await _all_run(world)
-    checker = Checker(world, [name for client in clients for name in client.names], chaos.damaged)
+    checker = Checker(world, [name for client in clients for name in client.names])
     outcome.violations += await checker.until_quiet(QUIET_LIMIT_S)
     world.wall.ahead_ms += int(UNSEALED_TTL_S * 1000) + 3_600_000
     world.trace.note("a day later")
     await asyncio.sleep(GARBAGE_S)
     outcome.violations += await checker.until_quiet(QUIET_LIMIT_S)
+    await checker.scrub()
     outcome.violations += await checker.check()
     outcome.states = checker.states
     world.network.rates = type(world.network.rates)()
 
 
+def in_calm(work: Callable[[World], Coroutine[Any, Any, None]], seed: int = 0) -> None:
+    """A scenario of a test's own, in a network without faults."""
+    world = World(seed)
+
+    async def whole() -> None:
+        world.build()
+        for provider in world.providers:
+            provider.start()
+        await _all_run(world)
+        await work(world)
+
+    with simulated_edges(world):
+        world.run(whole())
+    assert not world.mishaps, world.mishaps
+
+
 async def _all_run(world: World) -> None:
     async with asyncio.timeout(3600):
-        while not all(provider.runs for provider in world.providers):
+        while not all(provider.runs for provider in world.providers):  # noqa: ASYNC110 - of virtual time
             await asyncio.sleep(0.5)
 
 
 async def _clients(world: World, outcome: Outcome) -> list[Client]:
-    """Buckets on a few primaries, and who uses them: an account whose key the providers keep, and a user with its own."""
+    """Buckets on a few primaries, and who uses them: an account whose key the providers keep, a user with its own."""
     chance = world.chance("clients")
     account = await _buckets(world, world.plan.account, "kept", chance)
     user = await _buckets(world, world.plan.user, "own", chance)
@@ -145,8 +162,8 @@ async def _buckets(world: World, owner: PrivateKey, prefix: str, chance: Random)
 def summary(outcome: Outcome) -> str:
     lines = [
         f"seed {outcome.seed}: {outcome.profile}",
-        f"  trace {outcome.digest} ({outcome.lines} lines), {outcome.hours:.2f} simulated hours, {outcome.steps} steps, "
-        f"{outcome.wall_s:.2f} s",
+        f"  trace {outcome.digest} ({outcome.lines} lines), {outcome.hours:.2f} simulated hours, "
+        f"{outcome.steps} steps, {outcome.wall_s:.2f} s",
         *(f"  {count:6} {kind}" for kind, count in sorted(outcome.done.items())),
         *(f"  {count:6} jobs {kind}" for kind, count in sorted(outcome.states.items())),
         "  faults:",

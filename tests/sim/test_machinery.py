@@ -1,4 +1,4 @@
-"""The simulation itself: it repeats itself exactly, its processes die as real ones do, its checker sees what is wrong."""
+"""The simulation itself: it repeats itself, its processes die as real ones do, its checker sees what is wrong."""
 
 from __future__ import annotations
 
@@ -8,11 +8,14 @@ import subprocess
 import sys
 
 import pytest
+from sqlalchemy import delete
 
 from sp.domain.errors import PieceNotFound
 from sp.domain.ids import JobId, SegmentIndex
-from sp.domain.pieces import SegmentKey
+from sp.domain.pieces import EcPieceKey, SegmentKey
+from spdb.models.objects import objects
 from tests.sim.chaos import Profile
+from tests.sim.checker import Checker
 from tests.sim.disk import Disk, SimStore
 from tests.sim.loop import Owner, Quiescent, SimLoop
 from tests.sim.run import simulate
@@ -146,12 +149,6 @@ async def test_the_disk_forgets_what_was_not_committed() -> None:
 )
 def test_the_checker_sees_what_is_wrong(harm: str, finding: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """The same run, harmed right before it is checked."""
-    from sqlalchemy import delete
-
-    from sp.domain.pieces import EcPieceKey
-    from spdb.models.objects import objects
-    from tests.sim.checker import Checker
-
     true = Checker.check
 
     async def harmed(self: Checker) -> list[str]:

@@ -15,6 +15,7 @@ SEEDS = {
     202: "the same",
     100: "a client that left right after a segment's last byte left the segment's temporary file behind",
     207: "the same",
+    348: "segments of an aborted upload stayed for ever after an interrupted deletion",
 }
 
 

@@ -105,6 +105,10 @@ class Exchange:
     _carried: dict[str, int] = field(default_factory=dict)
     _last_at: dict[str, float] = field(default_factory=dict)
 
+    def finished(self) -> Status | None:
+        """How it ended, if it has by now."""
+        return self.status
+
     def finish(self, status: Status) -> None:
         """The caller knows how it ended."""
         if self.status is None:
@@ -140,10 +144,11 @@ class Call:
             raise asyncio.InvalidStateError("RPC already finished.")
         message = self._serialise(request)
         await self._or_cancel(exchange.requests.room())
-        if exchange.status is not None:
-            if exchange.status.code is OK:
+        ended = exchange.finished()
+        if ended is not None:
+            if ended.code is OK:
                 raise asyncio.InvalidStateError("RPC already finished.")
-            self._raise(exchange.status)
+            self._raise(ended)
         exchange.network.send_request(exchange, message)
 
     async def done_writing(self) -> None:

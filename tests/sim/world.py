@@ -6,6 +6,7 @@ import asyncio
 import gc
 import logging
 import sys
+import traceback
 from collections import Counter
 from collections.abc import Callable, Coroutine, Iterator, MutableMapping
 from contextlib import contextmanager
@@ -19,7 +20,7 @@ from chain.dev.config import ChainNodeConfig
 from chain.dev.local import LocalChain
 from chain.tx import sign_tx
 from sp.crypto.private import PrivateKey
-from sp.domain.errors import SpError, TxNotSeen, TxRefused
+from sp.domain.errors import TxNotSeen, TxRefused
 from sp.domain.ids import Address
 from sp.domain.ledger import TxResult
 from sp.domain.messages import TxMessage
@@ -207,9 +208,4 @@ def _telling_logs(world: World) -> Iterator[None]:
 
 
 def _told(error: Any) -> str:
-    import traceback
-
     return "".join(traceback.format_exception(error))
-
-
-__all__ = ["SpError", "World", "simulated_edges"]

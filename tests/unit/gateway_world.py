@@ -452,7 +452,7 @@ async def gateway_world(clock: Clock | None = None, **settings: Any) -> AsyncIte
     access = Access(ChainView(cast("Chain", chain)), OPERATOR)
     async with CpuPool(2) as pool:
         gateway = Gateway(access, cast("Uploader", store), cast("Downloader", store), cast("TaskNode", tasknode), pool)
-        buckets = Buckets(access, cast("Downloader", store), cast("Signer", signer), wait_blocks=3)
+        buckets = Buckets(access, cast("Downloader", store), cast("Signer", signer), wait_blocks=3, empties_s=0)
         keys = FakeKeys()
         authenticator = Authenticator(
             (

@@ -252,6 +252,33 @@ async def test_headers_that_version_4_puts_into_the_query_count_as_sent() -> Non
     assert operation_of(head, resolve(head, "")) is Operation.PUT_OBJECT
 
 
+NOTHING = base64.b64encode(bytes(4)).decode()
+SHA256_OF_NOTHING = base64.b64encode(hashlib.sha256().digest()).decode()
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "declared", "counts"),
+    [
+        ("crc32", NOTHING, False),
+        ("crc32c", NOTHING, False),
+        ("crc64nvme", base64.b64encode(bytes(8)).decode(), False),
+        ("sha1", base64.b64encode(hashlib.sha1().digest()).decode(), False),
+        ("sha256", SHA256_OF_NOTHING, False),
+        ("crc32", "NhCmhg==", True),
+        ("sha256", NOTHING, True),
+    ],
+)
+async def test_a_checksum_of_nothing_in_a_presigned_url_says_nothing_of_the_body(
+    algorithm: str, declared: str, counts: bool
+) -> None:
+    """Signers in JavaScript have no body yet, and put the checksum of an empty one into every URL for a put."""
+    more = f"x-amz-checksum-{algorithm}={quote(declared, safe='')}&x-amz-sdk-checksum-algorithm={algorithm.upper()}"
+    head = presigned(S3SigV4QueryAuth, f"/b/k?{more}", "PUT")
+    meant = with_query_headers(head)
+    assert meant.header(f"x-amz-checksum-{algorithm}") == (declared if counts else "")
+    assert meant.header("x-amz-sdk-checksum-algorithm") == (algorithm.upper() if counts else "")
+
+
 async def test_a_header_in_the_query_cannot_end_a_line() -> None:
     head = presigned(S3SigV4QueryAuth, "/b/k?x-amz-meta-a=1%0D%0AX-Evil:2", "PUT")
     with pytest.raises(InvalidArgument):

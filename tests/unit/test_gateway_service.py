@@ -388,6 +388,12 @@ async def test_a_bucket_is_deleted_as_soon_as_its_last_object_has_left_the_chain
     assert len(world.signer.submitted) == 3
 
 
+async def test_fast_blocks_do_not_shorten_the_time_in_which_a_bucket_may_become_empty(world: World) -> None:
+    world.signer.refusals += [TxRefused("storage", 1109, "Bucket is not empty")] * 8
+    await replace(world.buckets, wait_blocks=3, empties_s=10).delete(CUSTODIAL, "photos")
+    assert len(world.signer.submitted) == 9
+
+
 async def test_a_bucket_that_stays_full_on_chain_is_not_waited_for_for_ever(world: World) -> None:
     world.signer.refusals += [TxRefused("storage", 1109, "Bucket is not empty")] * 100
     with pytest.raises(BucketNotEmpty):

@@ -490,3 +490,17 @@ async def test_stopping_cancels_a_call_that_outlasts_its_grace() -> None:
         with pytest.raises(e.ServiceUnavailable):
             await calling
         assert echo.closed.is_set()
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+async def test_an_answer_that_cannot_be_parsed_is_service_unavailable(shape: str) -> None:
+    async with (
+        serving("127.0.0.1:0", [Serving(add_echo, Echo(), NAME)], grace_s=1) as bound,
+        dial(bound, timeout_s=10) as channel,
+    ):
+        method: Any = getattr(channel, shape)(f"/{NAME}/{shape}", response_deserializer=ErrorDetail.FromString)
+        garbage = b"\xff"
+        call = method(each(garbage) if shape.startswith("stream") else garbage, timeout=10)
+        with pytest.raises(e.ServiceUnavailable, match="cannot be parsed"):
+            await (call if shape.endswith("unary") else call.read())
+        call.cancel()

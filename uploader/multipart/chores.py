@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from piecestore.store import PieceStore
-from sp.domain.errors import PieceNotFound
 from sp.domain.multipart import Part, upload_id_text
 from sp.runtime.log import get_logger
 from spdb.multipart import MultipartUploads
+from uploader.segments import delete_uncounted
 
 log = get_logger(__name__)
 
@@ -41,22 +41,9 @@ class PartCollector:
         return bool(expired or dead or purged)
 
     async def _delete_pieces(self, part: Part) -> None:
-        """How many pieces a part had that was never stored is not recorded, but they were made in order, with at most
-        two open at a time: past two absent ones there are none."""
-        count = len(part.piece_checksums)
-        for piece in range(count):
-            await self.pieces.delete(part.key(piece))
-        if count:
-            return
-        piece = absent = 0
-        while absent < 2:
-            absent = 0 if await self._deleted(part, piece) else absent + 1
-            piece += 1
-
-    async def _deleted(self, part: Part, piece: int) -> bool:
-        try:
-            await self.pieces.size(part.key(piece))
-        except PieceNotFound:
-            return False
-        await self.pieces.delete(part.key(piece))
-        return True
+        """How many pieces a part had that was never stored is not recorded."""
+        if part.piece_checksums:
+            for piece in range(len(part.piece_checksums)):
+                await self.pieces.delete(part.key(piece))
+        else:
+            await delete_uncounted(self.pieces, part.key)

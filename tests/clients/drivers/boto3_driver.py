@@ -29,6 +29,12 @@ def delete_under(bucket: str, prefix: str) -> None:
         sys.exit(str(errors))
 
 
+def put_with_checksum(bucket: str, key: str, path: str, algorithm: str) -> str:
+    s3.upload_file(path, bucket, key, ExtraArgs={"ChecksumAlgorithm": algorithm})
+    told: str = s3.head_object(Bucket=bucket, Key=key, ChecksumMode="ENABLED")[f"Checksum{algorithm}"]
+    return told
+
+
 def main(verb: str, bucket: str, *words: str) -> None:
     match verb, words:
         case "make_bucket", ():
@@ -54,6 +60,8 @@ def main(verb: str, bucket: str, *words: str) -> None:
             s3.copy({"Bucket": bucket, "Key": key}, bucket, to)
         case "presign_get" | "presign_put", (key,):
             print(s3.generate_presigned_url(verb[8:] + "_object", Params={"Bucket": bucket, "Key": key}))
+        case "put_with_checksum", (key, path, algorithm):
+            print(put_with_checksum(bucket, key, path, algorithm))
         case _:
             sys.exit(f"unknown: {verb} {words}")
 

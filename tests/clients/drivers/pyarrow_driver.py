@@ -22,7 +22,7 @@ s3 = S3FileSystem(
 
 
 def listing(bucket: str, prefix: str, delimiter: str) -> dict[str, list[str]]:
-    found = s3.get_file_info(FileSelector(f"{bucket}/{prefix}", recursive=not delimiter))
+    found = s3.get_file_info(FileSelector(f"{bucket}/{prefix}", allow_not_found=True, recursive=not delimiter))
     names = [(item.type, item.path.removeprefix(f"{bucket}/")) for item in found]
     folders = [f"{name}/" for type_, name in names if type_ == FileType.Directory]
     return {
