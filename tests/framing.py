@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from awscrt import checksums as crt  # type: ignore[import-untyped]  # has no annotations of its own
+from awscrt import checksums as crt
 
 from gateway.request import RequestHead
 
