@@ -173,9 +173,7 @@ class ReceiptDoc:
         return secondary_sp_sign_bytes(self.sp_operator, self.object_id, self.checksum)
 
 
-SignDoc = (
-    ApprovalRequest | Approval | Offer | PieceRequest | ReceiptDoc | CreateBucketApproval | CreateObjectApproval
-)
+SignDoc = ApprovalRequest | Approval | Offer | PieceRequest | ReceiptDoc | CreateBucketApproval | CreateObjectApproval
 """Everything a provider's Signer signs besides transactions: requests and offers by the operator key, approvals and
 receipts by the approval key."""
 

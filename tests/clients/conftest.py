@@ -24,6 +24,7 @@ REPORT: Final = "SP_CLIENTS_REPORT"
 """Where to write the table, if anywhere."""
 
 _cells: dict[tuple[str, str], bool] = {}
+_asked: set[tuple[str, str]] = set()
 _versions: dict[str, str] = {}
 
 
@@ -114,6 +115,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.clients)
             of: dict[str, Any] = dict(item.callspec.params)
             item.user_properties += [("client", of["client_class"].name), ("operation", shown(of["operation"]))]
+            _asked.add((shown(of["operation"]), of["client_class"].name))
             item.user_properties.append(("version", of["client_class"].package))
 
 
@@ -138,4 +140,4 @@ def pytest_sessionfinish() -> None:
     if (path := os.environ.get(REPORT)) and _cells:
         operations = [shown(operation) for operation, _ in OPERATIONS]
         day = datetime.datetime.now(datetime.UTC).date().isoformat()
-        Path(path).write_text(page(_cells, operations, _versions, day))
+        Path(path).write_text(page(_cells, _asked, operations, _versions, day))

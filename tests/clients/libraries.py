@@ -74,11 +74,12 @@ class AwsJs(MakesBuckets, DeletesMany, Presigns):
 
 
 class S3Torch(Library):
-    """Refuses an endpoint that is an address."""
+    """Refuses an endpoint that is an address, and before a copy asks for its source without encoding the name."""
 
     name = "s3torchconnector"
     package = PythonPackage("s3torchconnectorclient==1.5.0")
     driver = "s3torch_driver.py"
+    copies_from = "from/plain.bin"
 
     def environment(self) -> dict[str, str]:
         port = urlsplit(self.place.endpoint).port

@@ -110,8 +110,8 @@ def odd_names(bench: Bench) -> None:
 
 
 def copy(bench: Bench) -> None:
-    sent = bench.put("from/a b+c.bin")
-    bench.client.copy(bench.bucket, "from/a b+c.bin", "to/copied.bin")
+    sent = bench.put(bench.client.copies_from)
+    bench.client.copy(bench.bucket, bench.client.copies_from, "to/copied.bin")
     assert bench.got("to/copied.bin") == sent
 
 

@@ -74,6 +74,8 @@ class Client:
     cannot_name: ClassVar[tuple[str, ...]] = ()
     """Parts of names that the client itself refuses or rewrites before it sends anything."""
 
+    copies_from: ClassVar[str] = "from/a b+c.bin"
+
     def __init__(self, place: Place) -> None:
         self.place = place
 
