@@ -93,7 +93,8 @@ async def running(parts: Parts) -> AsyncIterator[RunningGateway]:
     rpc = GatewayRpc(gateway, buckets, Asker(authenticator, parts.clock))
     async with serving(endpoint, [served(rpc)], tls=tls) as address, serving_http(http) as http_address:
         parts.listens("gateway", address)
-        parts.listens("s3", f"http://{http_address}")
+        scheme = "https" if http.config.tls_certificate else "http"
+        parts.listens("s3", f"{scheme}://{http_address}")
         started = RunningGateway(gateway, buckets, http_address)
         parts.publish("gateway", started)
         yield started

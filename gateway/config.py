@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from sp.domain.errors import ConfigError
 
@@ -12,6 +13,7 @@ class GatewayConfig:
     """Where and how the gateway listens, and its limits.
 
     http_address:        host:port for S3 and Greenfield clients; port 0 takes a free one
+    tls_certificate, tls_key: PEM files; with them the gateway speaks HTTPS (and only that) at http_address
     domain_name:         buckets are also `{bucket}.{domain_name}`; "" serves path style only
     region:              the region that an S3 credential must name
     max_requests:        requests at work at once; one more is answered 503 SlowDown
@@ -29,6 +31,8 @@ class GatewayConfig:
     """
 
     http_address: str = "127.0.0.1:9033"
+    tls_certificate: Path | None = None
+    tls_key: Path | None = None
     domain_name: str = ""
     region: str = "us-east-1"
     max_requests: int = 512
@@ -55,6 +59,8 @@ class GatewayConfig:
                 raise ConfigError(f"gateway.{name}", "must be above 0")
         if self.bucket_empties_s < 0:
             raise ConfigError("gateway.bucket_empties_s", "must not be negative")
+        if (self.tls_certificate is None) != (self.tls_key is None):
+            raise ConfigError("gateway.tls_certificate", "goes with gateway.tls_key: give both or neither")
         host, colon, port = self.http_address.rpartition(":")
         if not (host and colon and port.isdigit()):
             raise ConfigError("gateway.http_address", "must be host:port")

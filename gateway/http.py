@@ -6,6 +6,7 @@ aiohttp's low-level server, without its router: that would normalise paths, and 
 from __future__ import annotations
 
 import asyncio
+import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -32,7 +33,7 @@ from gateway.http_objects import ObjectOperations
 from gateway.request import RequestHead, check_header_size, resolve
 from gateway.routes import Operation, operation_of
 from gateway.s3_xml import CONTENT_TYPE, s3_error
-from sp.domain.errors import InternalError, InvalidRequest, Kind, SpError
+from sp.domain.errors import ConfigError, InternalError, InvalidRequest, Kind, SpError
 from sp.runtime.clock import Clock
 from sp.runtime.ids import new_request_id
 from sp.runtime.limits import Slots
@@ -233,9 +234,23 @@ async def serving_http(server: HttpServer) -> AsyncIterator[str]:
     await runner.setup()
     try:
         host, _, port = config.http_address.rpartition(":")
-        await web.TCPSite(runner, host.strip("[]"), int(port), backlog=1024).start()
+        tls = await asyncio.to_thread(tls_context, config)
+        await web.TCPSite(runner, host.strip("[]"), int(port), backlog=1024, ssl_context=tls).start()
         bound_host, bound_port = runner.addresses[0][:2]
         shown = f"[{bound_host}]" if ":" in bound_host else bound_host
         yield f"{shown}:{bound_port}"
     finally:
         await runner.cleanup()
+
+
+def tls_context(config: GatewayConfig) -> ssl.SSLContext | None:
+    """What HTTPS needs, TLS 1.2 at least; None when the gateway speaks plain HTTP. ConfigError for unusable files."""
+    if config.tls_certificate is None or config.tls_key is None:
+        return None
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    try:
+        context.load_cert_chain(config.tls_certificate, config.tls_key)
+    except OSError as error:  # an SSLError is one too
+        raise ConfigError("gateway.tls_certificate", str(error)) from error
+    return context

@@ -9,7 +9,7 @@ import pytest
 from tests.sim.run import simulate, summary
 
 FIRST = int(os.environ.get("SIM_FIRST_SEED", "1000"))
-COUNT = int(os.environ.get("SIM_SEEDS", "40"))
+COUNT = int(os.environ.get("SIM_SEEDS", "24"))
 
 
 @pytest.mark.parametrize("seed", range(FIRST, FIRST + COUNT))
