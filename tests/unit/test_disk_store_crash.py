@@ -19,14 +19,14 @@ from sp.domain.pieces import SegmentKey
 MIB = 1 << 20
 KEY = SegmentKey(JobId(7), SegmentIndex(0))
 
+pytestmark = pytest.mark.slow
+
 PRELUDE = """
 import asyncio, hashlib, pathlib, sys
 import structlog
 from piecestore.disk import open_disk_store
 from piecestore.disk.temporary import TemporaryPiece
 from sp.domain.pieces import SegmentKey
-
-pytestmark = pytest.mark.slow
 
 structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))  # what is told on stdout is counted
 root = pathlib.Path(sys.argv[1])
