@@ -48,8 +48,14 @@ class Rebuilder:
         if task is None:
             task = asyncio.create_task(self._restore(job, index), name=f"rebuild {key}")
             self._under_way[key] = task
-            task.add_done_callback(lambda _: self._under_way.pop(key, None))
+            task.add_done_callback(lambda ended: self._ended(key, ended))
         await asyncio.shield(task)
+
+    def _ended(self, key: SegmentKey, task: asyncio.Task[None]) -> None:
+        """A failure comes out at every reader that still waits; when all have gone, the log is who is told."""
+        self._under_way.pop(key, None)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.warning("segment not rebuilt", key=str(key), error=str(error))
 
     async def check_kept(self, job: Job) -> None:
         """NoSuchObject: replaced or deleted, so that its segments are being collected."""

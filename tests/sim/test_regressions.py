@@ -14,6 +14,7 @@ SEEDS = {
     33: "the same, after a crash",
     104: "the same, by a transaction that arrived late",
     61: "a client that left right after a segment's last byte left the segment's temporary file behind",
+    1030: "a rebuild that failed after its last reader had gone was told to nobody",
     73: "segments of an aborted upload stayed for ever after an interrupted deletion",
 }
 """Each fails again when its mending is undone, as the workload is now."""
