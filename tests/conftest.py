@@ -1,10 +1,14 @@
 """What every suite may ask for: a private PostgreSQL server, and a fresh database on it."""
 
+import os
 from collections.abc import Iterator
 
 import pytest
 
 from tests import postgres as pg
+
+# gRPC's handlers around a fork may fail in a child that only execs another program, such as PostgreSQL's: not wanted here.
+os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "false")
 
 collect_ignore = [] if pg.backends() else ["contracts/test_private_postgres.py"]
 
