@@ -7,7 +7,7 @@ import pytest
 
 from tests import postgres as pg
 
-# gRPC's handlers around a fork may fail in a child that only execs another program, such as PostgreSQL's: not wanted here.
+# gRPC's handlers around a fork may fail in a child that only execs another program, such as PostgreSQL's.
 os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "false")
 
 collect_ignore = [] if pg.backends() else ["contracts/test_private_postgres.py"]
