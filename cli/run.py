@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import importlib
+import os
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from cli.testnet.layout import SERVICES
-
-if TYPE_CHECKING:
-    from sp.runtime.process import Runner
+from cli.testnet.processes import python
 
 
 def run(
@@ -23,10 +22,13 @@ def run(
     ),
 ) -> None:
     """Run services of one SP in this process, until SIGTERM or Ctrl-C."""
-    chosen = chosen_services(services)
-    from sp.runtime.process import run_process
+    words = serving(config, chosen_services(services))
+    os.execv(words[0], words)
 
-    raise typer.Exit(run_process(chosen, {name: runner_of(name) for name in chosen}, config))
+
+def serving(config: Path, services: Sequence[str]) -> tuple[str, ...]:
+    """The command that this process becomes (see cli/serve.py)."""
+    return python("cli.serve", str(config), *services)
 
 
 def chosen_services(text: str) -> list[str]:
@@ -36,9 +38,3 @@ def chosen_services(text: str) -> list[str]:
     if unknown or not wanted:
         raise typer.BadParameter(f"no service {', '.join(sorted(unknown)) or 'named'}; there are {', '.join(SERVICES)}")
     return [name for name in SERVICES if name in wanted]
-
-
-def runner_of(service: str) -> Runner:
-    """The service's own `running`: its modules are loaded only where it runs."""
-    runner: Runner = importlib.import_module(f"{service}.app").running
-    return runner

@@ -1,4 +1,4 @@
-"""The checksums that a request can promise of its body, and how each is computed: pure.
+"""The checksums that a request can promise of its body: pure.
 
 Source: https://docs.aws.amazon.com/AmazonS3/latest/userguide/checking-object-integrity-upload.html
 """
@@ -8,58 +8,16 @@ from __future__ import annotations
 import base64
 import binascii
 import hashlib
-import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final, Protocol
-
-from awscrt import checksums as crt
+from typing import Final
 
 from gateway.auth.scheme import BodyCheck
 from gateway.errors import InvalidDigest, NotSupported
 from gateway.request import RequestHead
+from sp.crypto.checksums import ALGORITHMS, Algorithm
 from sp.domain.errors import InvalidRequest
 
-Bytes = bytes | bytearray | memoryview
-
-
-class Hasher(Protocol):
-    def update(self, chunk: Bytes, /) -> None: ...
-
-    def digest(self) -> bytes: ...
-
-
-class Crc:
-    """A running CRC with hashlib's interface; big-endian, as the x-amz-checksum-crc* headers are."""
-
-    def __init__(self, advance: Callable[[Bytes, int], int], size: int) -> None:
-        self._advance = advance
-        self._size = size
-        self._crc = 0
-
-    def update(self, chunk: Bytes, /) -> None:
-        self._crc = self._advance(chunk, self._crc)
-
-    def digest(self) -> bytes:
-        return self._crc.to_bytes(self._size, "big")
-
-
-@dataclass(frozen=True, slots=True)
-class Algorithm:
-    """name: as it ends x-amz-checksum-*; size: bytes of a digest"""
-
-    name: str
-    size: int
-    new: Callable[[], Hasher]
-
-
-_ALGORITHMS: Final = (
-    Algorithm("crc32", 4, lambda: Crc(lambda chunk, crc: zlib.crc32(chunk, crc), 4)),  # twice as fast as awscrt's
-    Algorithm("crc32c", 4, lambda: Crc(crt.crc32c, 4)),
-    Algorithm("crc64nvme", 8, lambda: Crc(crt.crc64nvme, 8)),
-    Algorithm("sha1", 20, lambda: hashlib.sha1(usedforsecurity=False)),
-    Algorithm("sha256", 32, hashlib.sha256),
-)
 CHECKSUM_PREFIX: Final = "x-amz-checksum-"
 CHECKSUM_TYPE: Final = "x-amz-checksum-type"
 FULL_OBJECT: Final = "FULL_OBJECT"
@@ -67,7 +25,9 @@ CONTENT_MD5: Final = "content-md5"
 CONTENT_SHA256: Final = "x-amz-content-sha256"
 SDK_ALGORITHM: Final = "x-amz-sdk-checksum-algorithm"
 
-CHECKSUM_HEADERS: Final[dict[str, Algorithm]] = {f"{CHECKSUM_PREFIX}{a.name}": a for a in _ALGORITHMS}
+CHECKSUM_HEADERS: Final[dict[str, Algorithm]] = {
+    f"{CHECKSUM_PREFIX}{name}": algorithm for name, algorithm in ALGORITHMS.items()
+}
 """x-amz-checksum-*: kept with the object."""
 
 DIGEST_HEADERS: Final[dict[str, Algorithm]] = {
@@ -99,7 +59,7 @@ def declared_digests(head: RequestHead, check: BodyCheck, trailers: tuple[str, .
     checksums = [name for name in head.header_names() if name.startswith(CHECKSUM_PREFIX) and name not in _NO_DIGESTS]
     for name in checksums:
         if name not in CHECKSUM_HEADERS:
-            raise NotSupported(f"{name[:64]}; send one of {', '.join(a.name for a in _ALGORITHMS)}")
+            raise NotSupported(f"{name[:64]}; send one of {', '.join(ALGORITHMS)}")
         declared.append(DeclaredDigest(name, decoded_digest(name, head.header(name))))
     _check_one_checksum(head, [*checksums, *trailers])
     return tuple(declared)

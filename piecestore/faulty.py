@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import Final, Literal, get_args
 
-from piecestore.store import Buffer, PieceStore, PieceWriter
+from piecestore.store import Absorb, Buffer, PieceStore, PieceWriter
 from sp.domain.errors import PieceExists, SpError, StoreFailed
 from sp.domain.ids import Checksum
 from sp.domain.pieces import PieceKey
@@ -100,10 +100,12 @@ class FaultyStore:
             await writer.write(payload)
             return await writer.commit()
 
-    async def get(self, key: PieceKey, start: int = 0, stop: int | None = None) -> bytes:
+    async def get(self, key: PieceKey, start: int = 0, stop: int | None = None, absorb: Absorb | None = None) -> bytes:
         async with self.faults("get"):
-            piece = await self._inner.get(key, start, stop)
-            return self._rotten(key, start, piece)
+            piece = self._rotten(key, start, await self._inner.get(key, start, stop))
+            if absorb is not None:
+                absorb(piece)
+            return piece
 
     async def size(self, key: PieceKey) -> int:
         async with self.faults("size"):

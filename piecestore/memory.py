@@ -12,7 +12,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 from piecestore.ranges import exact_stop
-from piecestore.store import Buffer
+from piecestore.store import Absorb, Buffer
 from sp.domain.errors import PieceExists, PieceNotFound, StoreFull
 from sp.domain.ids import Checksum
 from sp.domain.pieces import PieceKey
@@ -41,9 +41,12 @@ class MemoryStore:
             await writer.write(payload)
             return await writer.commit()
 
-    async def get(self, key: PieceKey, start: int = 0, stop: int | None = None) -> bytes:
+    async def get(self, key: PieceKey, start: int = 0, stop: int | None = None, absorb: Absorb | None = None) -> bytes:
         piece = self._piece(key)
-        return piece[start : exact_stop(key, len(piece), start, stop)]
+        wanted = piece[start : exact_stop(key, len(piece), start, stop)]
+        if absorb is not None:
+            absorb(wanted)
+        return wanted
 
     async def size(self, key: PieceKey) -> int:
         return len(self._piece(key))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
@@ -10,6 +10,9 @@ from sp.domain.ids import Checksum
 from sp.domain.pieces import PieceKey
 
 Buffer = bytes | bytearray | memoryview
+
+Absorb = Callable[[bytes], object]
+"""Takes what was read in the thread that has read it: a hash there saves handing the bytes to another thread."""
 
 
 class PieceWriter(Protocol):
@@ -39,8 +42,9 @@ class PieceStore(Protocol):
     async def put(self, key: PieceKey, payload: Buffer) -> Checksum:
         """`writer`, one `write`, `commit`."""
 
-    async def get(self, key: PieceKey, start: int = 0, stop: int | None = None) -> bytes:
-        """Exactly the bytes [start, stop), else PieceNotFound or ShortPiece. Never fewer. stop=None: to the end."""
+    async def get(self, key: PieceKey, start: int = 0, stop: int | None = None, absorb: Absorb | None = None) -> bytes:
+        """Exactly the bytes [start, stop), else PieceNotFound or ShortPiece. Never fewer. stop=None: to the end.
+        absorb: called once with these bytes, before they are returned; what it raises comes out as it is."""
 
     async def size(self, key: PieceKey) -> int:
         """Bytes under the key, or PieceNotFound."""

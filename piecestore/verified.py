@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
-from concurrent.futures import Executor
 
 from piecestore.store import PieceStore
 from sp.domain.errors import PieceCorrupt
@@ -19,8 +17,6 @@ def check_piece(key: PieceKey, piece: bytes, checksum: Checksum) -> None:
         raise PieceCorrupt(str(key), expected=checksum.hex(), actual=actual.hex())
 
 
-async def read_verified(store: PieceStore, key: PieceKey, checksum: Checksum, pool: Executor) -> bytes:
-    """The whole piece, its sha256 checked in `pool`. PieceNotFound, PieceCorrupt, StoreFailed."""
-    piece = await store.get(key)
-    await asyncio.get_running_loop().run_in_executor(pool, check_piece, key, piece, checksum)
-    return piece
+async def read_verified(store: PieceStore, key: PieceKey, checksum: Checksum) -> bytes:
+    """The whole piece, its sha256 checked where it is read. PieceNotFound, PieceCorrupt, StoreFailed."""
+    return await store.get(key, absorb=lambda piece: check_piece(key, piece, checksum))

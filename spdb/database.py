@@ -12,7 +12,6 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
 from sp.domain.errors import ConfigError
-from spdb.postgres import open_postgres
 from spdb.settings import PoolSettings
 from spdb.sqlite import open_sqlite
 
@@ -64,6 +63,8 @@ async def open_database(url: str, pool: PoolSettings | None = None) -> AsyncIter
     if address.sqlite_path:
         database: Database = await open_sqlite(address.sqlite_path, pool)
     else:
+        from spdb.postgres import open_postgres  # SQLAlchemy's asyncio half brings its ORM: 8 MB, not for SQLite
+
         database = await open_postgres(address.postgres_url, pool)
     try:
         yield database

@@ -51,6 +51,18 @@ def _load(lane: Lane) -> int:
     return lane.unanswered
 
 
+def create_sqlite(path: str) -> None:
+    """Bring the database in the file `path` to the newest schema before its SP first runs: then only this process has
+    to load Alembic. Blocks. What `open_sqlite` raises."""
+    pool = PoolSettings()
+    writing = _engine(path, pool, _WRITER_PRAGMAS, _begin_immediate)
+    try:
+        with translated():
+            _prepare(path, writing, pool.migration_timeout_s)
+    finally:
+        writing.dispose()
+
+
 async def open_sqlite(path: str, pool: PoolSettings) -> SqliteDatabase:
     """The database in the file `path` (made, with its folder, when absent), at the newest schema."""
     writing = _engine(path, pool, _WRITER_PRAGMAS, _begin_immediate)

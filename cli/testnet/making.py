@@ -26,6 +26,7 @@ from sp.domain.ids import Address
 from sp.domain.ledger import StorageProvider
 from sp.domain.params import StorageParams
 from sp.runtime.addresses import SOCKET_PATH_MAX_BYTES
+from spdb.sqlite import create_sqlite
 
 if TYPE_CHECKING:
     from cli.testnet.supervisor import Wanted
@@ -126,6 +127,7 @@ def _make_one(dir: Path, chain_address: str, addresses: _Addresses, account: Acc
         throwaway=True,
     )
     provider = make_sp(dir / addresses.name, plan)
+    create_sqlite(str(dir / addresses.name / "spdb.sqlite"))
     keep_account(dir / addresses.name, account)
     return provider
 

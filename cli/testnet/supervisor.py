@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from cli.errors import NetworkDiffers
+from cli.run import serving
 from cli.testnet import layout
 from cli.testnet.layout import CHAIN, Network
 from cli.testnet.processes import Launch, ProcessBook, ProcessId, Started, python, start, stop, wait_ready
@@ -145,8 +146,7 @@ def _launch(testnet: Network, process: str) -> Launch:
         command = python("chain.dev", "--config", str(config))
     else:
         _, _, service = process.partition("-")
-        only = ("--services", service) if service else ()
-        command = python("cli.main", "run", "--config", str(config), *only)
+        command = serving(config, [service] if service else layout.SERVICES)
     return Launch(process, command, config.parent, testnet.log_path(process), _ready_file(testnet, process))
 
 

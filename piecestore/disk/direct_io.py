@@ -30,7 +30,7 @@ class BlockPool:
     that a thread may still be using is not given back, merely forgotten. Safe to use from several threads.
     """
 
-    def __init__(self, idle: int = 16) -> None:
+    def __init__(self, idle: int = 8) -> None:
         self._idle: deque[memoryview] = deque(maxlen=idle)
 
     def take(self) -> memoryview:

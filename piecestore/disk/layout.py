@@ -12,6 +12,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 from sp.domain.errors import InvalidRequest
@@ -31,15 +32,21 @@ class Layout:
     def path(self, key: PieceKey) -> Path:
         """The key's file. InvalidRequest for a key that does not print in the one spelling `parse_key` reads: no name
         that could leave the root, or meet another key's, ever becomes a path."""
-        name = str(key)
-        parse_key(name)
-        return self.root / shard_name(name) / name
+        return self.root / _relative(key)
 
     def shards(self) -> Iterator[Path]:
         """Every shard directory, whether it exists yet or not, in order."""
         for first in range(16):
             for second in range(256):
                 yield self.root / f"{first:x}" / f"{second:02x}"
+
+
+@lru_cache(maxsize=1024)
+def _relative(key: PieceKey) -> str:
+    """Asked for each block of a piece that is being read."""
+    name = str(key)
+    parse_key(name)
+    return f"{shard_name(name)}/{name}"
 
 
 def shard_name(name: str) -> str:

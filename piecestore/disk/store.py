@@ -18,7 +18,7 @@ from piecestore.disk.sync import ShardDirectories, make_directories, store_error
 from piecestore.disk.temporary import TemporaryPiece, create_locked, discard, sweep
 from piecestore.disk.writer import DiskWriter
 from piecestore.ranges import exact_stop
-from piecestore.store import Buffer
+from piecestore.store import Absorb, Buffer
 from sp.domain.errors import PieceNotFound, ShortPiece
 from sp.domain.ids import Checksum
 from sp.domain.pieces import PieceKey
@@ -29,6 +29,7 @@ T = TypeVar("T")
 STORE: Final = "disk"
 _MAX_READ_BYTES: Final = 1 << 30  # one pread(2) gives 2 GiB - 4 KiB at most
 _KEYS_PER_BATCH: Final = 1000
+_READS_AHEAD: Final = hasattr(os, "posix_fadvise")
 
 log = structlog.get_logger(__name__)
 
@@ -84,8 +85,8 @@ class DiskStore:
             await writer.write(payload)
             return await writer.commit()
 
-    async def get(self, key: PieceKey, start: int = 0, stop: int | None = None) -> bytes:
-        return await self._run(_read, self._layout.path(key), key, start, stop)
+    async def get(self, key: PieceKey, start: int = 0, stop: int | None = None, absorb: Absorb | None = None) -> bytes:
+        return await self._run(_read, self._layout.path(key), key, start, stop, absorb)
 
     async def size(self, key: PieceKey) -> int:
         return await self._run(_size, self._layout.path(key), key)
@@ -109,16 +110,22 @@ class DiskStore:
             return await asyncio.get_running_loop().run_in_executor(self._executor, call, *args)
 
 
-def _read(path: Path, key: PieceKey, start: int, stop: int | None) -> bytes:
+def _read(path: Path, key: PieceKey, start: int, stop: int | None, absorb: Absorb | None) -> bytes:
     try:
         fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except FileNotFoundError:
         raise PieceNotFound(str(key)) from None
     try:
         size_bytes = os.fstat(fd).st_size
-        return _read_exactly(fd, key, start, exact_stop(key, size_bytes, start, stop))
+        until = exact_stop(key, size_bytes, start, stop)
+        if _READS_AHEAD and start == 0 and until < size_bytes:  # whoever begins at the beginning will want the rest
+            os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_WILLNEED)
+        piece = _read_exactly(fd, key, start, until)
     finally:
         os.close(fd)
+    if absorb is not None:
+        absorb(piece)
+    return piece
 
 
 def _read_exactly(fd: int, key: PieceKey, start: int, stop: int) -> bytes:

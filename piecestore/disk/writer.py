@@ -21,8 +21,8 @@ T = TypeVar("T")
 
 
 class DiskWriter:
-    """Collects chunks into blocks of 1 MiB; each full block is hashed and written at once, by two jobs in the executor,
-    while the next one fills. So at most two blocks (2 MiB) are held, whatever the piece's size, and order is kept
+    """Collects chunks into blocks of 1 MiB; each full block is hashed and written by one job in the executor while the
+    next one fills. So at most two blocks (2 MiB) are held, whatever the piece's size, and order is kept
     because a block is handed over only when the one before is done. A piece of less than one block costs one job.
     """
 
@@ -43,7 +43,7 @@ class DiskWriter:
         self._filling: memoryview | None = None
         self._filled = 0
         self._other: memoryview | None = None
-        self._under_way: asyncio.Future[tuple[None, None]] | None = None
+        self._under_way: asyncio.Future[None] | None = None
         self._size = 0
         self._touched_disk = False
         self._intact = True
@@ -100,13 +100,17 @@ class DiskWriter:
         assert self._filling is not None
         block, self._filling, self._filled = self._filling, self._other, 0
         self._other = block
-        self._under_way = asyncio.gather(self._run(self._hasher.update, block), self._run(self._temporary.write, block))
+        self._under_way = self._run(self._absorb, block)
         self._under_way.add_done_callback(_mark_seen)
 
     async def _settle(self) -> None:
         if self._under_way is not None:
             await self._under_way
             self._under_way = None
+
+    def _absorb(self, block: memoryview) -> None:
+        self._hasher.update(block)
+        self._temporary.write(block)
 
     def _finish(self, last: memoryview) -> Checksum:
         self._hasher.update(last)
@@ -120,7 +124,7 @@ class DiskWriter:
         return asyncio.get_running_loop().run_in_executor(self._executor, call, *args)
 
 
-def _mark_seen(blocks: asyncio.Future[tuple[None, None]]) -> None:
+def _mark_seen(blocks: asyncio.Future[None]) -> None:
     """A failed block fails the next `write` or `commit`; if there is none, its caller left for a reason of its own."""
     if not blocks.cancelled():
         blocks.exception()
