@@ -11,7 +11,7 @@ PROTOC = PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python -m grpc_tools.protoc -I. 
 COMPILE = uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --quiet pyproject.toml
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check lint format format-check types imports proto proto-check fast-tests e2e sim soak lock clean
+.PHONY: help setup demo test check lint format format-check types imports proto proto-check fast-tests clients e2e crash-matrix sim soak fuzz bench bench-micro bench-scale lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -29,7 +29,7 @@ demo: setup ## start a test network, put an object, watch it sealed, read it bac
 	$(BIN)/sp testnet demo
 
 test: setup ## every test that needs neither Docker nor other programs
-	$(BIN)/pytest -n $(JOBS) --dist loadfile -m 'not docker and not clients'
+	$(BIN)/pytest -n $(JOBS) --dist loadfile -m 'not docker and not clients and not crash_matrix'
 
 check: lint format-check types imports proto-check fast-tests ## what to run before a commit: under a minute
 
@@ -55,6 +55,9 @@ fast-tests: setup
 clients: setup ## real S3 clients against a running network; installs them, writes docs/s3-clients.md
 	SP_CLIENTS_REPORT=docs/s3-clients.md $(BIN)/pytest -m clients tests/clients
 
+crash-matrix: setup ## kill every service at every state; writes docs/crash-matrix.md
+	SP_CRASH_MATRIX_REPORT=docs/crash-matrix.md $(BIN)/pytest -q tests/e2e/test_crash_matrix.py
+
 e2e: setup ## the tests that drive real containers (see tests/e2e/docker_daemon.py)
 	$(BIN)/pytest -m docker tests/e2e
 
@@ -65,6 +68,26 @@ sim: setup ## one seed of the simulation: make sim SEED=N (docs/simulation.md)
 SOAK_SECONDS ?= 600
 soak: setup ## many seeds of the simulation for SOAK_SECONDS
 	SOAK_SECONDS=$(SOAK_SECONDS) $(BIN)/python -m tests.sim.soak
+
+FUZZ_SECONDS ?= 300
+FUZZ := $(VENV)/fuzz
+fuzz: $(FUZZ)/.installed ## bytes that nobody meant, into every parser, for FUZZ_SECONDS (docs/fuzzing.md)
+	FUZZ_SECONDS=$(FUZZ_SECONDS) PYTHONPATH=$(FUZZ) $(BIN)/python -m tests.fuzz.run $(FUZZ_TARGETS)
+
+$(FUZZ)/.installed: requirements-fuzz.lock $(STAMP)
+	$(BIN)/python -m pip install --disable-pip-version-check --quiet --require-hashes --upgrade --target $(FUZZ) \
+		-r requirements-fuzz.lock
+	touch $@
+
+BENCH_ARGUMENTS ?=
+bench: setup ## our SP, its floors and real S3 servers in one run: a quarter of an hour; QUICK=1: three minutes
+	$(BIN)/python -m tests.bench.compare $(if $(QUICK),--quick) $(BENCH_ARGUMENTS)
+
+bench-micro: setup ## coding, hashing, serialisation, SPDB, piece stores, one by one
+	$(BIN)/pytest -q -o python_files='bench_*.py' tests/bench/micro --benchmark-columns=median,iqr,ops,rounds
+
+bench-scale: setup ## does anything grow with a million rows and pieces: ten minutes, 10 GB
+	$(BIN)/python -m tests.bench.scale $(BENCH_ARGUMENTS)
 
 proto: setup ## make the committed stubs again from proto/*.proto
 	$(PROTOC) --python_out=. --mypy_out=. --grpc_python_out=. --mypy_grpc_out=.
@@ -80,5 +103,5 @@ lock: ## resolve the dependencies again (needs uv); review the difference before
 	$(COMPILE) --extra dev --constraint requirements.lock --output-file requirements-dev.lock
 
 clean: ## remove what can be made again, the virtual environment too
-	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .fuzz
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

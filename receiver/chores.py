@@ -10,6 +10,7 @@ from chain.client import Chain
 from receiver.claims import GroupKey
 from receiver.service import ReceiverService
 from receiver.verdicts import Verdict
+from sp.domain.errors import EventsPruned
 from sp.domain.ids import ObjectId, RedundancyIndex
 from sp.domain.jobs import ReceivedGroup, ReceivedState
 from sp.domain.ledger import EventType
@@ -32,6 +33,7 @@ FATEFUL: Final = frozenset(
         EventType.CANCEL_CREATE_OBJECT,
         EventType.DELETE_OBJECT,
         EventType.DISCONTINUE_OBJECT,
+        EventType.COMPLETE_SWAP_IN,
     }
 )
 """Events after which a group may have become ours for good, or nobody's."""
@@ -58,7 +60,12 @@ class ChainFollower:
             return False
         if newest <= seen:
             return False
-        height, events = await self.chain.events(seen, BLOCKS_PER_TICK)
+        try:
+            height, events = await self.chain.events(seen, BLOCKS_PER_TICK)
+        except EventsPruned as pruned:  # the collector's round comes by every group anyway
+            log.warning("chain events missed", error=str(pruned))
+            await self.cursors.set(CURSOR, newest)
+            return True
         for object_id in _distinct(event.object_id for event in events if event.type in FATEFUL):
             await self._look(object_id)
         await self.cursors.set(CURSOR, height)
@@ -120,6 +127,9 @@ async def named(records: Received, group: ReceivedGroup) -> bool:
     """The chain names us for this column; whether the row had to be moved. We only get there by our own signature, so
     a group that is not signed has lost its row to something outside (a restored backup): an operator must look."""
     ref = group.object
+    if group.state is ReceivedState.RECEIVING:  # when it was read, before the chain was asked
+        for now in await records.get(*key_of(group)):
+            group = now
     if group.state is ReceivedState.RECEIVING:
         log.error("named for a group that is not whole", object_id=ref.object_id, index=group.redundancy_index)
         return False

@@ -13,9 +13,16 @@ from sp.domain.errors import Overloaded, ServiceUnavailable, SpError
 RETRYABLE_STATES = frozenset({"40001", "40P01"})
 """PostgreSQL: serialization_failure and deadlock_detected. It left no trace: the same again may succeed."""
 
+_SERVERS_OWN_CLASSES = ("08", "53", "57", "58")
+"""PostgreSQL's classes of states that tell of the server and not of the statement: no connection, no resources,
+intervention (starting up and shutting down, an operator's cancelling, a statement's time being over), system errors."""
+
+_SERVERS_OWN_STATES = frozenset({"25P03", "55P03"})
+"""idle_in_transaction_session_timeout, lock_not_available."""
+
 
 def is_retryable(error: BaseException) -> bool:
-    return isinstance(error, DBAPIError) and getattr(error.orig, "sqlstate", None) in RETRYABLE_STATES
+    return isinstance(error, DBAPIError) and _state(error) in RETRYABLE_STATES
 
 
 def meaning(error: Exception) -> Exception:
@@ -26,7 +33,7 @@ def meaning(error: Exception) -> Exception:
         return Overloaded("spdb connections")
     if isinstance(error, IntegrityError):
         return error
-    if isinstance(error, (OperationalError, InterfaceError, InternalError)) or _disconnected(error):
+    if isinstance(error, (OperationalError, InterfaceError, InternalError)) or _unavailable(error):
         return ServiceUnavailable("spdb", _first_line(error))
     if isinstance(error, (OSError, TimeoutError)):
         return ServiceUnavailable("spdb", _first_line(error) or "no answer in time")
@@ -45,8 +52,17 @@ def translated() -> Iterator[None]:
         raise known from error
 
 
-def _disconnected(error: Exception) -> bool:
-    return isinstance(error, DBAPIError) and (error.connection_invalidated or is_retryable(error))
+def _unavailable(error: Exception) -> bool:
+    if not isinstance(error, DBAPIError):
+        return False
+    state = _state(error)
+    of_the_server = state.startswith(_SERVERS_OWN_CLASSES) or state in _SERVERS_OWN_STATES
+    return error.connection_invalidated or is_retryable(error) or of_the_server
+
+
+def _state(error: DBAPIError) -> str:
+    """The five characters that PostgreSQL says; "" where there are none."""
+    return getattr(error.orig, "sqlstate", None) or ""
 
 
 def _first_line(error: Exception) -> str:

@@ -111,9 +111,9 @@ class PostgresServer:
                 self.port = port
                 return
 
-    def stop(self) -> None:
-        """An orderly stop that does not wait for clients (fast shutdown)."""
-        self._run("pg_ctl", "stop", "--mode=fast", f"--pgdata={self._data}", "--wait")
+    def stop(self, mode: str = "fast") -> None:
+        """pg_ctl's modes: `fast` is orderly, does not wait for clients; after `immediate` the start has to recover."""
+        self._run("pg_ctl", "stop", f"--mode={mode}", f"--pgdata={self._data}", "--wait")
         self._reap()
 
     def restart(self) -> None:

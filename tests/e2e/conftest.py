@@ -7,7 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from tests import postgres as pg
 from tests.e2e.docker_daemon import BUILD_TIMEOUT_S, Engine, EngineUnavailable, running_engine
+
+collect_ignore = [] if pg.backends() else ["test_database_restarts.py"]
 
 REPOSITORY = Path(__file__).parents[2]
 IMAGE = "greenfield-sp:e2e"

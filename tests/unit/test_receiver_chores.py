@@ -6,17 +6,18 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
-from receiver.chores import CURSOR
+from receiver.chores import CURSOR, settle
 from receiver.config import ReceiverConfig
 from receiver.frames import Frame
 from sp.domain.errors import GroupIncomplete, Overloaded, StoreFailed
 from sp.domain.ids import Address, SegmentIndex
 from sp.domain.jobs import ReceivedState
-from sp.domain.ledger import ContentUpdate, EventType, ObjectStatus
+from sp.domain.ledger import ContentUpdate, EventType, ObjectStatus, SpStatus
 from sp.domain.pieces import EcPieceKey
 from tests.unit.ledger_double import NOW_S
-from tests.unit.receivers import COLUMN, OBJECT_ID, World, group_of, open_world, piece_frames
+from tests.unit.receivers import COLUMN, OBJECT_ID, World, group_of, open_world, piece_frames, reconfigured
 
 GROUP = group_of(3500)
 UPDATED = group_of(900, seed=1, version=1)
@@ -234,6 +235,17 @@ async def test_a_group_the_chain_names_us_for_is_kept_though_it_is_not_whole(wor
     assert await world.records.unsealed(world.clock.now_ms() - int(TTL_S * 1000), 10) == []
 
 
+async def test_a_group_signed_and_sealed_since_it_was_looked_at_is_no_cause_for_alarm(world: World) -> None:
+    await taken(world)
+    (signed,) = await world.groups()
+    as_seen_before = replace(signed, state=ReceivedState.RECEIVING, integrity_hash=None, piece_checksums=())
+    world.ledger.seal(OBJECT_ID, named(world))
+    with capture_logs() as logs:
+        assert await settle(world.receiver, world.records, as_seen_before)
+    assert [entry for entry in logs if entry["log_level"] == "error"] == []
+    assert await states(world) == [ReceivedState.SEALED]
+
+
 async def test_an_object_deleted_while_it_arrives_ends_the_stream(world: World) -> None:
     world.on_chain(GROUP)
     begun = asyncio.Event()
@@ -255,4 +267,75 @@ async def test_an_object_deleted_while_it_arrives_ends_the_stream(world: World) 
     await follow(world)
     with pytest.raises(Overloaded):
         await receiving
+    assert await gone(world)
+
+
+# --- a holder leaves
+
+
+def with_a_leaver(world: World, status: SpStatus, *, me: bool = False) -> None:
+    """Sealed: our column is with a provider of this status, and, or not, another one with us."""
+    leaver = replace(world.me.record, operator=OTHER, status=status)
+    world.ledger.providers[OTHER] = leaver
+    third = Address("0x" + "44" * 20)
+    others = [world.me.operator if me and column == 0 else third for column in range(6)]
+    others[COLUMN] = OTHER
+    world.ledger.seal(OBJECT_ID, tuple(others))
+
+
+@pytest.mark.parametrize("status", [SpStatus.GRACEFUL_EXITING, SpStatus.FORCED_EXITING])
+async def test_a_group_waits_while_the_one_who_has_its_column_leaves_and_is_kept_once_we_are_named(
+    world: World, status: SpStatus
+) -> None:
+    await taken(world)
+    with_a_leaver(world, status)
+    await follow(world)
+    assert await states(world) == [ReceivedState.SIGNED]
+    found = world.ledger.objects[OBJECT_ID]
+    world.ledger.objects[OBJECT_ID] = replace(found, secondaries=named(world))
+    world.ledger.event(EventType.COMPLETE_SWAP_IN, found)
+    await follow(world)
+    assert await states(world) == [ReceivedState.SEALED]
+
+
+async def test_a_group_that_waits_for_a_leaver_is_dropped_when_its_time_is_over(world: World) -> None:
+    await taken(world)
+    with_a_leaver(world, SpStatus.GRACEFUL_EXITING)
+    await follow(world)
+    world.clock.advance(TTL_S + 1)
+    await world.collector.tick()
+    assert await gone(world)
+
+
+async def test_a_receipt_given_again_gives_the_group_its_time_anew(world: World) -> None:
+    world = reconfigured(world, ReceiverConfig(chain_lag_s=0.05, unsealed_ttl_s=500.0))
+    await taken(world)
+    world.clock.advance(499.0)
+    await world.send(GROUP)
+    world.clock.advance(2.0)
+    await world.collector.tick()
+    assert await states(world) == [ReceivedState.SIGNED]
+    world.clock.advance(500.0)
+    await world.collector.tick()
+    assert await gone(world)
+
+
+async def test_a_leavers_column_is_not_for_one_who_keeps_another(world: World) -> None:
+    await taken(world)
+    with_a_leaver(world, SpStatus.GRACEFUL_EXITING, me=True)
+    await follow(world)
+    assert await gone(world)
+
+
+async def test_the_leaver_drops_its_group_when_another_has_taken_it_over(world: World) -> None:
+    await taken(world)
+    world.ledger.seal(OBJECT_ID, named(world))
+    world.ledger.providers[world.me.operator] = replace(world.me.record, status=SpStatus.GRACEFUL_EXITING)
+    await follow(world)
+    await world.collector.tick()
+    assert await states(world) == [ReceivedState.SEALED], "until then it is served"
+    found = world.ledger.objects[OBJECT_ID]
+    world.ledger.objects[OBJECT_ID] = replace(found, secondaries=(OTHER,) * 6)
+    world.ledger.event(EventType.COMPLETE_SWAP_IN, found)
+    await follow(world)
     assert await gone(world)
