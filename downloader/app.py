@@ -12,12 +12,13 @@ from downloader.config import DownloaderConfig
 from downloader.inspecting import Inspector
 from downloader.reading import SegmentReader
 from downloader.rebuild import Rebuilder
+from downloader.recovering import ObjectRecoverer
 from downloader.rpc import served
 from downloader.scrub import CHORE, SegmentScrubber
 from downloader.service import DownloaderService
 from piecestore.open import shared_piece_store
 from receiver import client as receiver
-from receiver.client import Gatherer, open_receivers
+from receiver.client import Gatherer, Prover, open_receivers
 from signer import client as signer
 from sp.crypto.ec import best_kernel
 from sp.runtime.ids import JobIds, actor_name
@@ -44,13 +45,27 @@ async def running(parts: Parts) -> AsyncIterator[DownloaderService]:
     jobs = Jobs(database, parts.clock, JobIds(parts.clock, parts.random).next)
     chain, signatures = await open_chain(parts), await signer.connect(parts)
     gatherer = Gatherer(signatures, await open_receivers(parts), parts.pool, parts.clock, config.piece_timeout_s)
-    budget = ByteBudget(config.rebuild_memory_bytes)
+    budget = ByteBudget(config.rebuild_memory_bytes, "segments being rebuilt, bytes")
     rebuilder = Rebuilder(pieces, jobs, chain, gatherer, best_kernel(), budget)
-    reader, objects, cursors = SegmentReader(pieces, parts.pool), Objects(database, parts.clock), Cursors(database)
+    reader = SegmentReader(pieces, ByteBudget(config.read_memory_bytes, "segments read ahead, bytes"))
+    objects, cursors = Objects(database, parts.clock), Cursors(database)
     checker = SegmentChecker(reader, rebuilder, signatures)
     auditor = ObjectAuditor(pieces, checker, rebuilder, gatherer, parts.pool, parts.clock)
     orders = Slots("checks on order", MAX_ORDERS)
-    inspector = Inspector(jobs, objects, checker, auditor, cursors, parts.clock, orders, config.checks_at_once)
+    recoverer = ObjectRecoverer(
+        chain,
+        pieces,
+        jobs,
+        objects,
+        signatures,
+        Prover(gatherer, best_kernel()),
+        budget,
+        parts.clock,
+        actor_name("recovery", parts.random),
+    )
+    inspector = Inspector(
+        jobs, objects, checker, auditor, cursors, parts.clock, orders, config.checks_at_once, recoverer
+    )
     downloads = Slots("downloads", config.max_downloads)
     own_receiver = await receiver.connect(parts)
     downloader = DownloaderService(objects, jobs, reader, rebuilder, downloads, chain, own_receiver, inspector)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from typing import Final, Protocol, cast
+from typing import Final, Protocol
 
 import grpc
 
@@ -13,8 +13,8 @@ from sp.domain.challenges import Challenge
 from sp.domain.findings import Finding, ScrubOrder, Tally
 from sp.domain.ids import ObjectId, RedundancyIndex, SegmentIndex
 from sp.domain.jobs import Listing, ObjectEntry
+from sp.runtime.neighbour import neighbour
 from sp.runtime.parts import Parts
-from sp.runtime.rpc import dial
 from sp.wire import jobs as wire
 from sp.wire import scrub
 
@@ -96,9 +96,4 @@ class DownloaderClient:
 
 async def connect(parts: Parts) -> Downloader:
     """The Downloader of this SP: the one in this process, else a client of the one at its endpoint."""
-    if local := parts.local("downloader"):
-        return cast("Downloader", local)
-    target, tls = parts.common.endpoint.downloader, parts.common.tls
-    return DownloaderClient(
-        await parts.once(f"channel {target}", lambda: dial(target, tls=tls, timeout_s=CALL_TIMEOUT_S))
-    )
+    return await neighbour(parts, "downloader", parts.common.endpoint.downloader, DownloaderClient, CALL_TIMEOUT_S)

@@ -10,6 +10,7 @@ from sp.domain.errors import ConfigError
 @dataclass(frozen=True, slots=True)
 class DownloaderConfig:
     """max_downloads: at once; one more is refused with Overloaded
+    read_memory_bytes: of verified segments that readers have not taken yet; with no room left a segment is read twice
     rebuild_memory_bytes: of pieces and segments over all rebuilds under way
     piece_timeout_s: for another provider to give one piece
     scrub_bytes_per_s: how fast stored segments are read again to find damage before a reader does; 0: not at all
@@ -18,6 +19,7 @@ class DownloaderConfig:
     """
 
     max_downloads: int = 512
+    read_memory_bytes: int = 48 * 1024 * 1024
     rebuild_memory_bytes: int = 64 * 1024 * 1024
     piece_timeout_s: float = 20.0
     scrub_bytes_per_s: int = 0

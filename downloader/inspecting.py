@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 
 from downloader.auditing import ObjectAuditor
 from downloader.checking import SegmentChecker
+from downloader.recovering import ObjectRecoverer
 from sp.domain.errors import NoSuchObject
 from sp.domain.findings import Finding, Health, ScrubOrder, Tally
 from sp.domain.ids import PRIMARY, SegmentIndex
@@ -37,19 +38,28 @@ class Inspector:
     clock: Clock
     slots: Slots
     at_once: int
+    recoverer: ObjectRecoverer
 
     async def run(self, order: ScrubOrder) -> AsyncIterator[Finding | Tally]:
         """Findings as they are made (of one object all, else those that are not well), a tally after each page of jobs
         and at the end. What cannot be repaired is a finding, and the work goes on. NoSuchObject, Overloaded."""
         with self.slots.slot():
-            async for each in self._object(order) if order.object_name else self._walk(order):
+            tally = Tally()
+            if order.recover:
+                async for finding, size in self.recoverer.run(order):
+                    tally = tally.plus(finding, size)
+                    yield finding
+                yield tally
+            async for each in self._object(order, tally) if order.object_name else self._walk(order, tally):
                 yield each
 
-    async def _object(self, order: ScrubOrder) -> AsyncIterator[Finding | Tally]:
+    async def _object(self, order: ScrubOrder, tally: Tally) -> AsyncIterator[Finding | Tally]:
         entry = await self.objects.head(order.bucket, order.object_name)
+        if entry is None and tally.damaged:
+            return  # on chain, and not to be had back: that has been said
         if entry is None:
             raise NoSuchObject(order.bucket, order.object_name)
-        job, tally = entry.job, Tally().with_object()
+        job, tally = entry.job, tally.with_object()
         if order.everywhere:
             async for finding in self.auditor.audit(job, repair=order.repair):
                 tally = tally.plus(finding, _bytes_of(job, finding))
@@ -61,12 +71,13 @@ class Inspector:
                     yield finding
         yield tally
 
-    async def _walk(self, order: ScrubOrder) -> AsyncIterator[Finding | Tally]:
+    async def _walk(self, order: ScrubOrder, tally: Tally) -> AsyncIterator[Finding | Tally]:
         """The place, and the damage left behind it, are kept durably after each page: a run that was interrupted may be
         resumed, and its end still tells the truth about all of it."""
         saved = Saved(self.cursors, f"repair {order.bucket}")
         at, left = await saved.load() if order.resume else (0, 0)
-        tally = Tally(damaged=left)
+        unrecovered = tally.unrepaired  # looked for anew each time
+        tally = replace(tally, damaged=tally.damaged + left)
         after: int | None = at
         while after is not None:
             page, after = await self.jobs.walk(after, JOBS_PER_PAGE, order.bucket)
@@ -77,7 +88,7 @@ class Inspector:
                     if finding.health is not Health.OK:
                         yield finding
             if order.repair:
-                await saved.save(after or 0, tally.unrepaired if after else 0)
+                await saved.save(after or 0, tally.unrepaired - unrecovered if after else 0)
             yield tally
 
     async def _checked(self, batch: Sequence[Part], *, repair: bool) -> list[tuple[Job, Finding]]:

@@ -2,21 +2,24 @@
 
 A sha256 covers a whole segment, so all of it is read and hashed before its first byte leaves. While the budget has room
 for the segment, its blocks are kept meanwhile, and handed out and let go of one by one. When many read at once, or
-slowly, and there is no room, the first pass only notes a CRC of each block; a second pass reads the wanted blocks
-again, from the page cache, and yields each only if its CRC is the noted one. Such a reader holds one block.
+slowly, and there is no room, they are read again, from the page cache.
+
+A CRC of each block is noted when its segment is verified. A block that is read again, by this reader or by a later one,
+leaves only if it still has the noted one; so a range of a segment that was verified before costs that range alone.
 """
 
 from __future__ import annotations
 
 import hashlib
-import zlib
-from collections import deque
-from collections.abc import AsyncGenerator
+from array import array
+from collections import OrderedDict, deque
+from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Final
 
 from piecestore.store import Absorb, PieceStore
+from sp.crypto.checksums import crc64
 from sp.domain.errors import PieceCorrupt
 from sp.domain.ids import Checksum
 from sp.domain.pieces import SegmentKey
@@ -26,26 +29,35 @@ from sp.runtime.pace import Pace
 BLOCK_BYTES: Final = 1024 * 1024
 
 
-@dataclass(frozen=True, slots=True)
+NOTED_SEGMENTS: Final = 4096
+"""Whose blocks' CRCs are remembered, the last used ones: about 250 bytes each, for 64 GiB of full segments."""
+
+
 class SegmentReader:
     """budget: bytes of segments that are verified and not handed out yet, over all readers"""
 
-    pieces: PieceStore
-    budget: ByteBudget
+    def __init__(self, pieces: PieceStore, budget: ByteBudget) -> None:
+        self._pieces = pieces
+        self._budget = budget
+        self._noted: OrderedDict[tuple[SegmentKey, Checksum], array[int]] = OrderedDict()
 
     async def read(
         self, key: SegmentKey, size: int, checksum: Checksum, start: int, stop: int
     ) -> AsyncGenerator[memoryview, None]:
         """Bytes [start, stop) of a segment of `size` bytes, in blocks. PieceNotFound, ShortPiece or PieceCorrupt before
-        the first block, or, should the store rot between two passes, PieceCorrupt before the first bad one."""
+        the first block, or, should the store rot after the segment was verified, before the first bad one."""
         if size <= BLOCK_BYTES:
             digest = hashlib.sha256()
-            block = await self.pieces.get(key, 0, size, digest.update)
+            block = await self._pieces.get(key, 0, size, digest.update)
             _check(key, checksum, digest.digest())
             yield memoryview(block)[start:stop]
             return
-        way = self._kept if self.budget.taken_at_once(size) else self._read_again
-        async with aclosing(way(key, size, checksum, start, stop)) as blocks:
+        crcs = self._noted.get((key, checksum))
+        if crcs is None and self._budget.taken_at_once(size):
+            way = self._kept(key, size, checksum, start, stop)
+        else:
+            way = self._again(key, size, checksum, start, stop)
+        async with aclosing(way) as blocks:
             async for view in blocks:
                 yield view
 
@@ -55,8 +67,8 @@ class SegmentReader:
         for offset in range(0, size, BLOCK_BYTES):
             stop = min(offset + BLOCK_BYTES, size)
             await pace.take(stop - offset)
-            await self.pieces.get(key, offset, stop, digest.update)
-        if await self.pieces.size(key) != size:
+            await self._pieces.get(key, offset, stop, digest.update)
+        if await self._pieces.size(key) != size:
             raise PieceCorrupt(str(key), f"{size} bytes", "more")
         _check(key, checksum, digest.digest())
 
@@ -66,10 +78,8 @@ class SegmentReader:
         """`size` bytes of the budget are ours; they are given back as blocks leave, the last at the end."""
         held = size
         try:
-            digest, blocks = hashlib.sha256(), deque[bytes]()
-            for offset in range(0, size, BLOCK_BYTES):
-                blocks.append(await self._block(key, offset, size, digest.update))
-            _check(key, checksum, digest.digest())
+            blocks = deque[bytes]()
+            await self._verify_blocks(key, size, checksum, blocks.append)
             offset = 0
             while blocks:
                 block = blocks.popleft()
@@ -78,29 +88,43 @@ class SegmentReader:
                 if view:
                     yield view
                 held -= len(block)
-                self.budget.release(len(block))
+                self._budget.release(len(block))
         finally:
-            self.budget.release(held)
+            self._budget.release(held)
 
-    async def _read_again(
+    async def _again(
         self, key: SegmentKey, size: int, checksum: Checksum, start: int, stop: int
     ) -> AsyncGenerator[memoryview, None]:
-        digest, crcs = hashlib.sha256(), list[int]()
-
-        def absorb(block: bytes) -> None:
-            digest.update(block)
-            crcs.append(zlib.crc32(block))
-
-        for offset in range(0, size, BLOCK_BYTES):
-            await self._block(key, offset, size, absorb)
-        _check(key, checksum, digest.digest())
+        crcs = self._noted.get((key, checksum))
+        if crcs is None:
+            crcs = await self._verify_blocks(key, size, checksum, lambda block: None)
+        else:
+            self._noted.move_to_end((key, checksum))
         for index in range(start // BLOCK_BYTES, -(-stop // BLOCK_BYTES)):
             offset = index * BLOCK_BYTES
             block = await self._block(key, offset, size, _Expected(key, crcs[index]))
             yield memoryview(block)[max(0, start - offset) : stop - offset]
 
+    async def _verify_blocks(
+        self, key: SegmentKey, size: int, checksum: Checksum, keep: Callable[[bytes], object]
+    ) -> array[int]:
+        """Read and hash the whole segment, block by block. The blocks' CRCs, noted."""
+        digest, crcs = hashlib.sha256(), array("Q")
+
+        def absorb(block: bytes) -> None:
+            digest.update(block)
+            crcs.append(crc64(block))
+
+        for offset in range(0, size, BLOCK_BYTES):
+            keep(await self._block(key, offset, size, absorb))
+        _check(key, checksum, digest.digest())
+        self._noted[key, checksum] = crcs
+        if len(self._noted) > NOTED_SEGMENTS:
+            self._noted.popitem(last=False)
+        return crcs
+
     async def _block(self, key: SegmentKey, offset: int, size: int, absorb: Absorb) -> bytes:
-        return await self.pieces.get(key, offset, min(offset + BLOCK_BYTES, size), absorb)
+        return await self._pieces.get(key, offset, min(offset + BLOCK_BYTES, size), absorb)
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,9 +135,9 @@ class _Expected:
     crc: int
 
     def __call__(self, block: bytes) -> None:
-        crc = zlib.crc32(block)
+        crc = crc64(block)
         if crc != self.crc:
-            raise PieceCorrupt(str(self.key), f"crc32 {self.crc:08x}", f"crc32 {crc:08x} on the second reading")
+            raise PieceCorrupt(str(self.key), f"crc64 {self.crc:016x}", f"crc64 {crc:016x} when read again")
 
 
 def _check(key: SegmentKey, expected: Checksum, actual: bytes) -> None:

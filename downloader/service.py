@@ -6,7 +6,8 @@ Never: serves a byte that was not checked, moves a job, talks to the chain about
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing
 from dataclasses import dataclass
 
 from chain.client import Chain
@@ -75,8 +76,10 @@ class DownloaderService:
         with self.slots.slot():
             for index in range(start // full, -(-stop // full)):
                 offset = index * full
-                async for block in self._segment(job, SegmentIndex(index), max(0, start - offset), stop - offset):
-                    yield block
+                segment = self._segment(job, SegmentIndex(index), max(0, start - offset), stop - offset)
+                async with aclosing(segment) as blocks:
+                    async for block in blocks:
+                        yield block
 
     async def segment(
         self, object_id: ObjectId, version: int, index: SegmentIndex
@@ -113,7 +116,7 @@ class DownloaderService:
         assert entry.job.payload_size is not None
         return entry, segment_size(entry.job.payload_size, entry.job.params.max_segment_size, index)
 
-    async def _segment(self, job: Job, index: SegmentIndex, start: int, stop: int) -> AsyncIterator[memoryview]:
+    async def _segment(self, job: Job, index: SegmentIndex, start: int, stop: int) -> AsyncGenerator[memoryview, None]:
         """One segment's share of the range. What is lost or damaged is rebuilt once, even in the middle of it."""
         assert job.payload_size is not None
         key = SegmentKey(job.id, index)
@@ -122,13 +125,15 @@ class DownloaderService:
         checksum = job.segment_checksums[index]
         sent = start
         try:
-            async for block in self.reader.read(key, size, checksum, start, stop):
-                yield block
-                sent += len(block)
+            async with aclosing(self.reader.read(key, size, checksum, start, stop)) as blocks:
+                async for block in blocks:
+                    yield block
+                    sent += len(block)
             return
         except (PieceNotFound, ShortPiece, PieceCorrupt) as error:
             log.warning("segment unreadable", job_id=job.id, segment=index, error=str(error))
             await self.rebuilder.check_kept(job)  # to a reader slower than an overwrite it is no fault
             await self.rebuilder.restore(job, index)
-        async for block in self.reader.read(key, size, checksum, sent, stop):
-            yield block
+        async with aclosing(self.reader.read(key, size, checksum, sent, stop)) as blocks:
+            async for block in blocks:
+                yield block

@@ -7,15 +7,12 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from random import Random
-from typing import Any
 
 from aiohttp import web
-from aiohttp.http_exceptions import LineTooLong
-from aiohttp.web_protocol import RequestHandler
 from aiohttp.web_request import BaseRequest
 
 from gateway.auth.anonymous import NOBODY
@@ -30,15 +27,16 @@ from gateway.http_buckets import BucketOperations
 from gateway.http_call import Call, Serve
 from gateway.http_details import Operations
 from gateway.http_objects import ObjectOperations
+from gateway.http_protocol import UNWANTED_BODY_BYTES, BoundedServer
 from gateway.request import RequestHead, check_header_size, resolve
 from gateway.routes import Operation, operation_of
-from gateway.s3_xml import CONTENT_TYPE, s3_error
-from sp.domain.errors import ConfigError, InternalError, InvalidRequest, Kind, SpError
+from sp.domain.errors import ConfigError, InternalError, Kind, SpError
 from sp.runtime.clock import Clock
 from sp.runtime.ids import new_request_id
 from sp.runtime.limits import Slots
 from sp.runtime.log import bound, get_logger
 from sp.runtime.metrics import counter, gauge, histogram
+from sp.runtime.work import own
 
 log = get_logger(__name__)
 
@@ -90,7 +88,13 @@ class HttpServer:
 
     async def handle(self, request: BaseRequest) -> web.StreamResponse:
         """Answer one request. Whatever goes wrong has an answer; an unexpected exception is logged with its trace."""
-        body = RequestBody(request, self.config.body_progress_s, self.config.body_progress_bytes)
+        body = RequestBody(
+            request,
+            self.config.body_progress_s,
+            self.config.body_progress_bytes,
+            self.config.body_total_s,
+            self.config.read_buffer_bytes,
+        )
         call = Call(request, new_request_id(self.random), body, self.config.region, self.config.write_timeout_s)
         began_s = self.clock.monotonic_s()
         with bound(request_id=call.request_id), ACTIVE.track_inprogress():
@@ -125,6 +129,9 @@ class HttpServer:
             if isinstance(error, ClientGone):
                 log.info("client gone", reason=error.reason)
             return call.refusal(error)
+        except ConnectionError as error:  # our neighbours' failures are SpErrors: this is the client's connection
+            log.info("client gone", reason=type(error).__name__)
+            return call.refusal(ClientGone(type(error).__name__))
         except Exception:
             log.exception("request failed", operation=call.operation)
             return call.refusal(InternalError(call.request_id))
@@ -133,13 +140,11 @@ class HttpServer:
         request = call.request
         call.head = head = RequestHead.of_target(request.method, request.raw_path, request.headers.items())
         check_header_size(head, self.config.max_header_bytes)
-        expected = head.header("expect")
-        if expected and expected.lower() != "100-continue":
-            raise InvalidRequest("the only expectation that can be met is 100-continue")
         call.target = resolve(head, self.config.domain_name)
         operation = operation_of(head, call.target)
         call.operation = operation.value
         call.identity, refusal = await self._asker(head, operation)
+        own(call.identity.account or "")
         call.head = with_query_headers(head)
         await self._check_owner(call, operation)
         try:
@@ -185,57 +190,29 @@ class HttpServer:
             response.force_close()
 
 
-class _Protocol(RequestHandler):
-    """aiohttp's, but for what is no HTTP at all: that is the sender's mistake, not ours to log with a trace."""
-
-    __slots__ = ()
-
-    def handle_error(
-        self, request: BaseRequest, status: int = 500, exc: BaseException | None = None, message: str | None = None
-    ) -> web.StreamResponse:
-        if status != 400 or request.writer.output_size:
-            return super().handle_error(request, status, exc, message)
-        log.info("malformed request", remote=request.remote, error=type(exc).__name__)
-        code, text = "BadRequest", "An error occurred when parsing the HTTP request."
-        if isinstance(exc, LineTooLong):
-            code, text = "RequestHeaderSectionTooLarge", "Your request header section exceeds the maximum allowed size."
-        document = s3_error(code, text, "", "", ())
-        response = web.Response(status=400, body=document, headers={"Content-Type": CONTENT_TYPE})
-        response.force_close()
-        return response
-
-
-class _Server(web.Server):
-    """aiohttp's, with our protocol class."""
-
-    def __init__(self, handler: Callable[[BaseRequest], Awaitable[web.StreamResponse]], **settings: Any) -> None:
-        super().__init__(handler)
-        self._settings = settings
-
-    def __call__(self) -> RequestHandler:
-        return _Protocol(self, loop=asyncio.get_running_loop(), **self._settings)
-
-
 @asynccontextmanager
 async def serving_http(server: HttpServer) -> AsyncIterator[str]:
     """Listen at the configured address; yields the one that was bound, `host:port`."""
     config = server.config
-    low_level = _Server(
+    low_level = BoundedServer(
         server.handle,
+        config.max_connections,
+        config.head_timeout_s,
         access_log=None,
         auto_decompress=False,  # a gzipped object is stored and returned as it is
         max_line_size=config.max_header_bytes,
         max_field_size=config.max_header_bytes,
         keepalive_timeout=config.idle_timeout_s,
         lingering_time=config.linger_s,
-        read_bufsize=config.read_buffer_bytes,
+        read_bufsize=min(UNWANTED_BODY_BYTES, config.read_buffer_bytes),  # until the body is wanted: RequestBody
     )
     runner = web.ServerRunner(low_level, handle_signals=False, shutdown_timeout=config.shutdown_s)
     await runner.setup()
     try:
         host, _, port = config.http_address.rpartition(":")
         tls = await asyncio.to_thread(tls_context, config)
-        await web.TCPSite(runner, host.strip("[]"), int(port), backlog=1024, ssl_context=tls).start()
+        reuse = config.reuse_port or None
+        await web.TCPSite(runner, host.strip("[]"), int(port), backlog=1024, ssl_context=tls, reuse_port=reuse).start()
         bound_host, bound_port = runner.addresses[0][:2]
         shown = f"[{bound_host}]" if ":" in bound_host else bound_host
         yield f"{shown}:{bound_port}"

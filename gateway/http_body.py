@@ -12,9 +12,11 @@ from aiohttp.http_exceptions import BadHttpMessage
 from aiohttp.web_request import BaseRequest
 
 from gateway.auth.scheme import BodyCheck
-from gateway.body import CHUNK_BYTES, CheckedBody, body_plan
-from gateway.errors import BodyTooLarge, BodyTooSlow, ClientGone
+from gateway.body import CheckedBody, body_plan
+from gateway.errors import BodyTooLarge, BodyTooSlow, ClientGone, MalformedFraming
+from gateway.http_protocol import BrokenFraming
 from gateway.request import RequestHead
+from sp.runtime.chunks import CHUNK_BYTES
 from sp.runtime.pool import CpuPool
 
 DROPPED_BYTES = 1 << 20
@@ -23,11 +25,16 @@ DROPPED_BYTES = 1 << 20
 
 @dataclass(slots=True)
 class RequestBody:
-    """progress_s, progress_bytes: so many bytes must come in so much time spent waiting for the client."""
+    """progress_s, progress_bytes: so many bytes must come in so much time spent waiting for the client
+    total_s: all waiting for the client together
+    buffer_bytes: what may lie in the connection's buffer once the body is wanted; before that it is kept small
+    """
 
     request: BaseRequest
     progress_s: float
     progress_bytes: int
+    total_s: float
+    buffer_bytes: int
     received: int = 0
     continued: bool = False
 
@@ -47,23 +54,28 @@ class RequestBody:
         return not length.isdigit() or int(length) - self.received > DROPPED_BYTES
 
     async def chunks(self) -> AsyncGenerator[bytes, None]:
-        """At most CHUNK_BYTES each. Tells a waiting client to go on. BodyTooSlow, ClientGone."""
+        """At most CHUNK_BYTES each. Tells a waiting client to go on. BodyTooSlow, MalformedFraming, ClientGone."""
         await self._continue()
-        waited_s, got = 0.0, 0
+        self.request.content.set_read_chunk_size(self.buffer_bytes)
+        waited_s, waited_in_all_s, got = 0.0, 0.0, 0
         clock = asyncio.get_running_loop().time
         while True:
             began_s = clock()
             try:
-                async with asyncio.timeout(self.progress_s - waited_s):
+                async with asyncio.timeout(min(self.progress_s - waited_s, self.total_s - waited_in_all_s)):
                     chunk = await self.request.content.read(CHUNK_BYTES)
             except TimeoutError as error:
-                raise BodyTooSlow(self.received, int(self.progress_s)) from error
+                waited_in_all_s += clock() - began_s
+                raise BodyTooSlow(self.received, int(min(self.progress_s, waited_in_all_s))) from error
+            except BrokenFraming as error:
+                raise MalformedFraming(str(error)) from error
             except (ConnectionError, web.RequestPayloadError, BadHttpMessage) as error:
                 raise ClientGone(type(error).__name__) from error
             if not chunk:
                 return
             self.received += len(chunk)
-            waited_s, got = waited_s + clock() - began_s, got + len(chunk)
+            took_s = clock() - began_s
+            waited_s, waited_in_all_s, got = waited_s + took_s, waited_in_all_s + took_s, got + len(chunk)
             if got >= self.progress_bytes:
                 waited_s, got = 0.0, 0
             yield chunk

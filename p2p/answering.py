@@ -13,11 +13,12 @@ from signer.client import Signer
 from sp.crypto.hashing import keccak256
 from sp.domain.addresses import signer_of
 from sp.domain.approvals import ApprovalRequest, SignedApproval, check_age
-from sp.domain.contents import content_of
+from sp.domain.contents import content_of, leaving
 from sp.domain.errors import ApprovalRefused, NoSuchBucket, NoSuchObjectId, SignatureError, UnknownProvider
 from sp.domain.ids import Address
 from sp.domain.ledger import Bucket, ChainObject
 from sp.runtime.clock import Clock
+from sp.runtime.limits import Slots, SlotsBySender
 from sp.runtime.log import get_logger
 from sp.runtime.metrics import counter
 
@@ -52,14 +53,22 @@ class Answering:
     seen: SeenNonces
     lifetime_s: int
     version: str
+    questions: Slots
+    questions_each: SlotsBySender
 
     async def answer(self, request: ApprovalRequest, signature: bytes) -> tuple[SignedApproval, int]:
         """An approval and the free bytes of this provider. InvalidRequest, UnknownProvider, SignatureError,
-        ApprovalRefused with the reason."""
+        ApprovalRefused with the reason. Overloaded: too many at once, in all or of this asker, who has proved who it
+        is by then: nobody can use up another's share."""
         check_sizes(request, signature)
-        me = (await self.signer.keys()).operator
-        await self._check_asker(request, signature, me)
-        facts = await self._facts(request)
+        with self.questions.slot():
+            me = (await self.signer.keys()).operator
+            await self._check_asker(request, signature, me)
+            with self.questions_each.of(request.asker).slot():
+                return await self._answer(request, me)
+
+    async def _answer(self, request: ApprovalRequest, me: Address) -> tuple[SignedApproval, int]:
+        facts = await self._facts(request, me)
         reason = refusal(request, self.rules, facts)
         if reason:
             log.info("approval refused", object_id=request.object.object_id, asker=request.asker, reason=reason)
@@ -77,14 +86,14 @@ class Answering:
 
     async def _check_asker(self, request: ApprovalRequest, signature: bytes, me: Address) -> None:
         asker = (await self.chain.storage_providers()).get(request.asker)
-        if asker is None or not asker.in_service or asker.operator == me:
+        if asker is None or not asker.serving or asker.operator == me:
             raise UnknownProvider(request.asker)
         if signer_of(keccak256(request.sign_bytes()), signature) != asker.operator:
             raise SignatureError("not signed by the asker")
         check_age(request.asked_at_s, self._now_s())
         self.seen.add(request.asker, request.nonce, self._now_s())
 
-    async def _facts(self, request: ApprovalRequest) -> Facts:
+    async def _facts(self, request: ApprovalRequest, me: Address) -> Facts:
         ref = request.object
         bucket, found = await self._bucket(ref.bucket), await self._object(request)
         content = content_of(found, ref.version) if found else None
@@ -96,6 +105,8 @@ class Answering:
             bucket,
             found,
             content,
+            vacant=content is not None and bool(leaving(content, await self.chain.storage_providers())),
+            keeping=content is not None and me in content.secondaries,
         )
 
     async def _bucket(self, name: str) -> Bucket | None:

@@ -22,8 +22,10 @@ from signer import client as signer
 from signer.client import Signer
 from sp.domain.addresses import parse_address
 from sp.runtime.channels import Channels
+from sp.runtime.limits import Slots, SlotsBySender
 from sp.runtime.parts import Parts
 from sp.runtime.rpc import dial, serving
+from sp.runtime.work import Work
 from spdb.open import shared_database
 from spdb.peers import Peers
 
@@ -36,7 +38,12 @@ async def running(parts: Parts) -> AsyncIterator[P2PService]:
         lambda endpoint: dial(endpoint, timeout_s=config.ask_timeout_s), parts.clock, limit=config.max_channels
     ) as channels:
         node = await _node(parts, config, channels)
-        peers_serving = serving(config.peer_listen, [served_to_peers(node)], max_message_bytes=PEER_MESSAGE_BYTES)
+        peers_serving = serving(
+            config.peer_listen,
+            [served_to_peers(node)],
+            max_message_bytes=PEER_MESSAGE_BYTES,
+            work=Work.REPLICATION,
+        )
         own_serving = serving(parts.common.endpoint.p2p, [served(node)], tls=parts.common.tls)
         async with (
             peers_serving as peer_address,
@@ -77,4 +84,6 @@ async def _answering(parts: Parts, config: P2PConfig, chain: Chain, keys: Signer
         seen=SeenNonces(config.replay_entries),
         lifetime_s=config.approval_lifetime_s,
         version=version("greenfield-sp"),
+        questions=Slots("questions for approvals", config.max_questions),
+        questions_each=SlotsBySender("questions for approvals", config.max_questions_per_sp),
     )

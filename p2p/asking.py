@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Awaitable, Iterable, Sequence
+from collections.abc import Awaitable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 
 from chain.client import Chain
 from p2p.client import Accepted, Approvals, OtherPeers
@@ -15,7 +16,7 @@ from signer.client import Signer
 from sp.crypto.hashing import keccak256
 from sp.domain.addresses import signer_of
 from sp.domain.approvals import ApprovalRequest, ObjectRef
-from sp.domain.errors import ApprovalRefused, DeadlineExceeded, SignatureError, SpError, TooFewApprovals
+from sp.domain.errors import ApprovalRefused, DeadlineExceeded, Kind, SignatureError, SpError, TooFewApprovals
 from sp.domain.ids import Address, Signature
 from sp.domain.jobs import PeerRecord
 from sp.domain.ledger import StorageProvider
@@ -47,8 +48,9 @@ def candidates(
     me: Address,
     exclude: frozenset[Address],
     now_ms: int,
+    busy_until_ms: Mapping[Address, int] = MappingProxyType({}),
 ) -> Candidates:
-    """Pure: every other provider is in exactly one of the three."""
+    """Pure: every other provider is in exactly one of the three; one that was busy a moment ago counts as frozen."""
     fresh, frozen, left_out = [], [], []
     for provider in providers:
         record = records.get(provider.operator)
@@ -58,7 +60,7 @@ def candidates(
             left_out.append((provider.operator, "excluded by the caller"))
         elif not provider.in_service:
             left_out.append((provider.operator, f"not in service: {provider.status.name}"))
-        elif record is not None and record.frozen_until_ms > now_ms:
+        elif busy_until_ms.get(provider.operator, 0) > now_ms or (record and record.frozen_until_ms > now_ms):
             frozen.append(provider)
         else:
             fresh.append(provider)
@@ -67,7 +69,8 @@ def candidates(
 
 @dataclass(frozen=True, slots=True)
 class Asking:
-    """What rounds have in common."""
+    """What rounds have in common. busy_until_ms: who said a moment ago that it is at its limit, and until when it is
+    not asked where others are enough"""
 
     chain: Chain
     signer: Signer
@@ -76,13 +79,14 @@ class Asking:
     clock: Clock
     random: random.Random
     config: P2PConfig
+    busy_until_ms: dict[Address, int] = field(default_factory=dict)
 
     async def round(self, wanted: ObjectRef, needed: int, spares: int, exclude: frozenset[Address]) -> Approvals:
         """TooFewApprovals, with every provider's reason."""
         me = (await self.signer.keys()).operator
         records = {record.provider: record for record in await self.records.all()}
         providers = (await self.chain.storage_providers()).values()
-        chosen = candidates(providers, records, me, exclude, self.clock.now_ms())
+        chosen = candidates(providers, records, me, exclude, self.clock.now_ms(), self.busy_until_ms)
         nonce = f"{self.random.getrandbits(128):032x}"
         question = ApprovalRequest(wanted, me, self.clock.now_ms() // 1000, nonce)
         height = (await self.chain.latest_block()).height
@@ -93,6 +97,11 @@ class Asking:
         except TimeoutError:
             log.info("round out of time", object_id=wanted.object_id, accepted=len(running.accepted))
         return running.result(chosen, records)
+
+    def busy(self, provider: Address) -> None:
+        """No fault, so nothing is recorded: it is left alone for a moment, not the same one by all who were told."""
+        pause_ms = int(1000 * self.config.busy_pause_s * (1 - self.random.random() / 2))
+        self.busy_until_ms[provider] = self.clock.now_ms() + pause_ms
 
     async def failed(self, provider: Address, error: str) -> None:
         """Record a failure and leave the provider alone for a while, longer each time in a row."""
@@ -142,8 +151,7 @@ class _Round:
         reasons = dict.fromkeys(self.asked, silent) | self.refused
         for provider in chosen.frozen:
             if provider.operator not in reasons:
-                record = records[provider.operator]
-                reasons[provider.operator] = f"frozen after {record.failures} failures: {record.last_error}"
+                reasons[provider.operator] = _why_frozen(records.get(provider.operator))
         reasons |= dict(chosen.left_out)
         return {provider: reason for provider, reason in reasons.items() if provider not in agreed}
 
@@ -180,7 +188,12 @@ class _Round:
         except TimeoutError:
             await self._blame(operator, DeadlineExceeded(provider.p2p_endpoint, int(timeout_s * 1000)))
         except SpError as error:
-            await self._blame(operator, error)
+            if error.kind is Kind.BUSY:
+                self.refused[operator] = f"busy: {error}"[:_REASON_CHARS]
+                ASKED.labels("busy").inc()
+                self.asking.busy(operator)
+            else:
+                await self._blame(operator, error)
         else:
             self.accepted.append(answer)
             ASKED.labels("accepted").inc()
@@ -200,6 +213,12 @@ class _Round:
         ASKED.labels(type(error).__name__).inc()
         self.refused[provider] = f"{type(error).__name__}: {error}"[:_REASON_CHARS]
         await _recorded(self.asking.failed(provider, str(error)))
+
+
+def _why_frozen(record: PeerRecord | None) -> str:
+    if record is None or not record.failures:
+        return "busy a moment ago"
+    return f"frozen after {record.failures} failures: {record.last_error}"
 
 
 async def _recorded(writing: Awaitable[None]) -> None:

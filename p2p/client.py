@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol, cast
+from typing import Protocol
 
 import grpc
 
@@ -13,8 +13,8 @@ from sp.domain.addresses import parse_address
 from sp.domain.approvals import ApprovalRequest, ObjectRef, SignedApproval
 from sp.domain.ids import Address, Signature
 from sp.runtime.channels import Channels
+from sp.runtime.neighbour import neighbour
 from sp.runtime.parts import Parts
-from sp.runtime.rpc import dial
 from sp.wire import common as wire
 
 CALL_TIMEOUT_S = 15.0
@@ -143,14 +143,7 @@ class P2PClient:
 
 async def connect(parts: Parts) -> P2P:
     """The P2P node in this process, or a client of the one at its configured endpoint (channel shared and kept)."""
-    local = parts.local("p2p")
-    if local is not None:
-        return cast(P2P, local)
-    common = parts.common
-    channel = await parts.once(
-        "channel p2p", lambda: dial(common.endpoint.p2p, tls=common.tls, timeout_s=CALL_TIMEOUT_S)
-    )
-    return P2PClient(channel)
+    return await neighbour(parts, "p2p", parts.common.endpoint.p2p, P2PClient, CALL_TIMEOUT_S)
 
 
 def _peer(message: pb.Peer) -> Peer:

@@ -16,6 +16,7 @@ class P2PConfig:
                       can still be asked when the others were not enough
     parallel_asks:    providers asked at once in one round
     freeze_first_s, freeze_max_s: how long a failing provider is left alone; doubles with each failure in a row
+    busy_pause_s:     how long one that is at its limit is left alone, where others are enough
     ping_interval_s:  between two looks at every other provider
     max_channels:     open channels to other providers
 
@@ -26,6 +27,7 @@ class P2PConfig:
     blocked_buckets, blocked_providers: not served (names; operator addresses)
     approval_lifetime_s: how long an approval is good for
     replay_entries:   remembered questions of one asker
+    max_questions, max_questions_per_sp: answered at once, of all askers and of one
     """
 
     peer_listen: str = "127.0.0.1:0"
@@ -34,6 +36,7 @@ class P2PConfig:
     parallel_asks: int = 64
     freeze_first_s: float = 30.0
     freeze_max_s: float = 600.0
+    busy_pause_s: float = 1.0
     ping_interval_s: float = 15.0
     max_channels: int = 256
     accepting: bool = True
@@ -43,13 +46,24 @@ class P2PConfig:
     blocked_providers: tuple[str, ...] = ()
     approval_lifetime_s: int = 3600
     replay_entries: int = 65_536
+    max_questions: int = 256
+    max_questions_per_sp: int = 32
 
     def __post_init__(self) -> None:
         if not 0 < self.ask_timeout_s <= self.round_timeout_s:
             raise ConfigError("p2p.ask_timeout_s", "more than 0 and at most round_timeout_s")
         if not 0 < self.freeze_first_s <= self.freeze_max_s:
             raise ConfigError("p2p.freeze_first_s", "more than 0 and at most freeze_max_s")
-        for name in ("parallel_asks", "max_channels", "approval_lifetime_s", "replay_entries", "ping_interval_s"):
+        for name in (
+            "parallel_asks",
+            "max_channels",
+            "approval_lifetime_s",
+            "replay_entries",
+            "ping_interval_s",
+            "busy_pause_s",
+            "max_questions",
+            "max_questions_per_sp",
+        ):
             if getattr(self, name) <= 0:
                 raise ConfigError(f"p2p.{name}", "more than 0")
         for name in ("max_object_bytes", "reserve_bytes"):

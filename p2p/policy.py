@@ -37,6 +37,7 @@ class Facts:
     closed: why nothing is taken now, or ""
     bucket, found, content: as the chain has them, None where it does not know them
     params: the chain's for this content, or the present ones where it does not know it
+    vacant: it is sealed, and one of its secondaries leaves; keeping: it is sealed with this provider
     """
 
     closed: str
@@ -45,6 +46,8 @@ class Facts:
     bucket: Bucket | None
     found: ChainObject | None
     content: Content | None
+    vacant: bool = False
+    keeping: bool = False
 
 
 def check_sizes(request: ApprovalRequest, signature: bytes) -> None:
@@ -91,8 +94,10 @@ def _refusal_by_chain(request: ApprovalRequest, facts: Facts) -> str:
         return ""
     if facts.content is None:
         return "superseded or discontinued" if request.object.version <= facts.found.version else ""
-    if facts.content.sealed:
+    if facts.content.sealed and not facts.vacant:
         return "sealed already"
+    if facts.keeping:
+        return "keeping another column of it"
     return contradiction(facts.found, facts.content, request.object)
 
 

@@ -19,16 +19,19 @@ from receiver.damage import CHORE as MENDING
 from receiver.damage import DamagedPieces, DamageMender
 from receiver.inspecting import GroupInspector
 from receiver.mending import Mender
+from receiver.proofs import Prover
+from receiver.recovering import GroupRecoverer
 from receiver.rpc import MAX_MESSAGE_BYTES, served, served_inside
 from receiver.scrub import PieceScrubber
 from receiver.service import ReceiverService
 from signer import client as signer
 from sp.crypto.ec import best_kernel
 from sp.runtime.chores import Chore
-from sp.runtime.limits import ByteBudget, Slots
+from sp.runtime.limits import ByteBudget, Slots, SlotsBySender
 from sp.runtime.pace import Pace
 from sp.runtime.parts import Parts
 from sp.runtime.rpc import serving
+from sp.runtime.work import Work
 from spdb.cursors import Cursors
 from spdb.open import shared_database
 from spdb.passes import Passes
@@ -48,7 +51,13 @@ async def running(parts: Parts) -> AsyncIterator[ReceiverService]:
     calls = config.max_openings + config.max_streams + config.max_reads
     inside, tls = parts.common.endpoint.receiver, parts.common.tls
     async with (
-        serving(config.listen, [served(receiver)], max_message_bytes=MAX_MESSAGE_BYTES, max_calls=calls) as address,
+        serving(
+            config.listen,
+            [served(receiver)],
+            max_message_bytes=MAX_MESSAGE_BYTES,
+            max_calls=calls,
+            work=Work.REPLICATION,
+        ) as address,
         serving(inside, [served_inside(receiver)], tls=tls) as inside_address,
         AsyncExitStack() as until_end,
     ):
@@ -86,10 +95,12 @@ async def _receiver(parts: Parts, config: ReceiverConfig, chain: Chain, records:
     parts.ready.add("piece store", store.free_bytes)
     claims = Claims(config.takeover_timeout_s)
     gatherer = Gatherer(keys, await open_receivers(parts), parts.pool, parts.clock, config.piece_timeout_s)
-    budget = ByteBudget(config.mend_memory_bytes)
+    budget = ByteBudget(config.mend_memory_bytes, "pieces being mended, bytes")
     mender = Mender(chain, store, records, claims, gatherer, best_kernel(), budget)
     checker = PieceChecker(store, mender, keys, parts.pool)
     orders = Slots("checks on order", MAX_ORDERS)
+    prover = Prover(gatherer, best_kernel())
+    recoverer = GroupRecoverer(chain, store, records, keys, claims, prover, budget)
     return ReceiverService(
         chain=chain,
         store=store,
@@ -102,7 +113,8 @@ async def _receiver(parts: Parts, config: ReceiverConfig, chain: Chain, records:
         openings=Slots("streams whose sender is not known yet", config.max_openings),
         streams=Slots("streams of replicate data groups", config.max_streams),
         reads=Slots("pieces being read by other providers", config.max_reads),
+        streams_each=SlotsBySender("streams", config.max_streams_per_sp),
         segments=await downloader.connect(parts),
         damaged=DamagedPieces(parts.clock),
-        inspector=GroupInspector(chain, records, checker, parts.clock, orders, config.checks_at_once),
+        inspector=GroupInspector(chain, records, checker, parts.clock, orders, config.checks_at_once, recoverer),
     )

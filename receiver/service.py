@@ -46,7 +46,7 @@ from sp.domain.jobs import ReceivedGroup, ReceivedPiece, ReceivedState
 from sp.domain.ledger import Action, Bucket, ChainObject
 from sp.runtime.chunks import chunks_of
 from sp.runtime.clock import Clock
-from sp.runtime.limits import Slots
+from sp.runtime.limits import Slots, SlotsBySender
 from sp.runtime.log import get_logger
 from sp.runtime.metrics import counter
 from sp.runtime.pool import CpuPool
@@ -77,8 +77,8 @@ class ReceiverService:
     segments: Downloader
     damaged: DamagedPieces
     inspector: GroupInspector
+    streams_each: SlotsBySender
     newest: offers.NewestOffers = field(default_factory=offers.NewestOffers)
-    _by_sender: dict[Address, Slots] = field(default_factory=dict)
 
     async def replicate(self, frames: AsyncIterator[Frame]) -> AsyncGenerator[Held | Receipt, None]:
         """Take one group: what is held of it already, then the receipt. The same offer again gives the same receipt.
@@ -89,7 +89,7 @@ class ReceiverService:
         async with AsyncExitStack() as until_end:
             offer = await self._opening(frames)
             until_end.enter_context(self.streams.slot())
-            until_end.enter_context(self._slots_of(offer.approval.approval.asker).slot())
+            until_end.enter_context(self.streams_each.of(offer.approval.approval.asker).slot())
             ref = await self._checked_on_chain(offer)
             claim = await until_end.enter_async_context(self.claims.claim(_key(offer), offer.offered_at_s))
             receiving, group = await self._begin(ref, offer, claim)
@@ -115,6 +115,22 @@ class ReceiverService:
             for start in range(0, len(view), CHUNK_BYTES):
                 yield bytes(view[start : start + CHUNK_BYTES])
 
+    async def checksums(self, request: PieceRequest, signature: bytes) -> tuple[Checksum, ...]:
+        """Of all pieces of a column that was signed for, or (PRIMARY) of the segments of which this is the primary: for
+        a holder that has lost its own, and holds them to the chain's integrity hash. Errors as `get_piece`."""
+        me = (await self.signer.keys()).operator
+        asker = (await self.chain.storage_providers()).get(request.asker)
+        offers.check_piece_request(request, signature, asker=asker, me=me, now_s=self._now_s())
+        with self.reads.slot():
+            bucket = await self._check_reader(request)
+            if request.redundancy_index != PRIMARY:
+                group = await self._group_of(
+                    request.object_id, request.version, request.redundancy_index, SegmentIndex(0)
+                )
+                return group.piece_checksums
+            self._check_primary(bucket, me)
+            return (await self.segments.challenge(request.object_id, PRIMARY, SegmentIndex(0))).checksums
+
     async def drop(self, group: ReceivedGroup, reason: str) -> None:
         """Remove a group: the pieces, then the rows, so that after a crash in between it is found and removed again.
         Takes over from a stream that may be under way. Overloaded when that does not let go."""
@@ -127,7 +143,7 @@ class ReceiverService:
             found: ChainObject | None = await self.chain.head_object_by_id(group.object.object_id)
         except NoSuchObjectId:
             found = None
-        return verdict(group, found, (await self.signer.keys()).operator)
+        return verdict(group, found, (await self.signer.keys()).operator, await self.chain.storage_providers())
 
     def scrub(self, order: ScrubOrder) -> AsyncIterator[Finding | Tally]:
         """`GroupInspector.run`: for the operator of this provider."""
@@ -183,7 +199,8 @@ class ReceiverService:
         found, content = await self._awaited(ref.object_id, ref.version)
         bucket = await self.chain.head_bucket(found.bucket)
         params = await self.chain.params_at(content.params_time)
-        offers.check_content(offer, (await self.signer.keys()).operator, found, content, bucket, params)
+        me, providers = (await self.signer.keys()).operator, await self.chain.storage_providers()
+        offers.check_content(offer, me, found, content, bucket, params, providers)
         return replace(ref, params=params)
 
     async def _awaited(self, object_id: ObjectId, version: int) -> tuple[ChainObject, Content]:
@@ -254,6 +271,8 @@ class ReceiverService:
             await self.records.sign(ref.object_id, ref.version, index, root, checksums)
             SIGNED.inc()
             log.info("group signed", object_id=ref.object_id, version=ref.version, index=index, segments=len(checksums))
+        else:  # who asks again goes on trying: the time that the group is given begins anew
+            await self.records.touch(ref.object_id, ref.version, index)
         return Receipt(root, signature)
 
     async def _check_root(self, group: ReceivedGroup, expected: Checksum, root: Checksum) -> None:
@@ -273,11 +292,6 @@ class ReceiverService:
         DROPPED.labels(reason).inc()
         log.info("group dropped", object_id=ref.object_id, version=ref.version, index=index, reason=reason)
 
-    def _slots_of(self, sender: Address) -> Slots:
-        """Senders are registered providers, so their number is bounded by the chain."""
-        name = f"streams of {sender}"
-        return self._by_sender.setdefault(sender, Slots(name, self.config.max_streams_per_sp))
-
     # --- giving a piece back ------------------------------------------------------------------------------------------
 
     async def _check_reader(self, request: PieceRequest) -> Bucket:
@@ -292,12 +306,15 @@ class ReceiverService:
 
     async def _segment(self, request: PieceRequest, bucket: Bucket, me: Address) -> AsyncIterator[bytes]:
         """For a secondary that has too few siblings left to make a piece again."""
-        if bucket.primary_sp != me:
-            raise InvalidRequest("whole segments are with the primary, not here")
+        self._check_primary(bucket, me)
         segment = SegmentIndex(request.segment)
         async for block in self.segments.segment(request.object_id, request.version, segment):
             for chunk in chunks_of(block):
                 yield chunk
+
+    def _check_primary(self, bucket: Bucket, me: Address) -> None:
+        if bucket.primary_sp != me:
+            raise InvalidRequest("whole segments are with the primary, not here")
 
     async def _piece(self, request: PieceRequest) -> bytes:
         segment = SegmentIndex(request.segment)
@@ -321,7 +338,7 @@ class ReceiverService:
 
     async def _read(self, group: ReceivedGroup, segment: SegmentIndex) -> bytes:
         key = Column(group.object, group.redundancy_index).key(segment)
-        return await read_verified(self.store, key, group.piece_checksums[segment], self.pool.executor)
+        return await read_verified(self.store, key, group.piece_checksums[segment])
 
     def _now_s(self) -> int:
         return self.clock.now_ms() // 1000

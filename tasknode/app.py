@@ -7,15 +7,19 @@ from contextlib import asynccontextmanager
 
 from chain.client import Chain
 from chain.open import open_chain
+from downloader import client as downloader
 from p2p import client as p2p
 from piecestore.open import shared_piece_store
 from receiver.client import open_receivers
 from signer import client as signer
 from signer.client import Signer
 from sp.crypto.ec import best_kernel
+from sp.domain.ids import SegmentIndex
+from sp.domain.jobs import Job
 from sp.runtime.chores import Chore
 from sp.runtime.ids import JobIds, actor_name
 from sp.runtime.limits import ByteBudget
+from sp.runtime.pace import Pace
 from sp.runtime.parts import Parts
 from sp.runtime.rpc import serving
 from spdb.cursors import Cursors
@@ -24,6 +28,7 @@ from spdb.deletions import Deletions
 from spdb.jobs import Jobs
 from spdb.objects import Objects
 from spdb.open import shared_database
+from spdb.swap_ins import SwapIns
 from tasknode.allocate import Allocator
 from tasknode.columns import ColumnFeeder
 from tasknode.config import TaskNodeConfig
@@ -34,6 +39,8 @@ from tasknode.replicate import Replicator
 from tasknode.rpc import served
 from tasknode.seal import Sealer
 from tasknode.service import JobChanges, TaskNodeService
+from tasknode.swapping import SwapCarrier
+from tasknode.vacancies import VacancyFinder
 from tasknode.worker import Worker
 
 
@@ -49,8 +56,9 @@ async def running(parts: Parts) -> AsyncIterator[TaskNodeService]:
     changes = JobChanges()
     pipeline = await _pipeline(parts, config, database, jobs, chain, keys, onchain, changes, actor)
     worker = Worker(jobs, pipeline, parts.clock, config, actor)
-    chores = parts.chores(*_chores(parts, config, database, chain, keys, onchain, worker, actor))
-    tasknode = TaskNodeService(jobs, Objects(database, parts.clock), worker, changes, chores, actor)
+    carrier = await _swap_carrier(parts, config, database, chain, keys, onchain, actor)
+    chores = parts.chores(*_chores(parts, config, database, chain, keys, onchain, worker, carrier, actor))
+    tasknode = TaskNodeService(jobs, Objects(database, parts.clock), carrier.swaps, worker, changes, chores, actor)
     endpoint, tls = parts.common.endpoint.tasknode, parts.common.tls
     async with serving(endpoint, [served(tasknode)], tls=tls) as address, chores:
         parts.listens("tasknode", address)
@@ -74,7 +82,8 @@ async def _pipeline(
     actor: str,
 ) -> Pipeline:
     peers = await p2p.connect(parts)
-    feeder = ColumnFeeder(await shared_piece_store(parts), parts.pool, best_kernel(), ByteBudget(config.memory_bytes))
+    budget = ByteBudget(config.memory_bytes, "segments being replicated, bytes")
+    feeder = ColumnFeeder(await shared_piece_store(parts), parts.pool, best_kernel(), budget)
     receivers = await open_receivers(parts)
     return Pipeline(
         jobs=jobs,
@@ -99,15 +108,61 @@ def _chores(
     keys: Signer,
     onchain: OnChain,
     worker: Worker,
+    carrier: SwapCarrier,
     actor: str,
 ) -> list[Chore]:
     deleter = Deleter(
         Deletions(database, parts.clock), chain, onchain, keys, worker, config.retry, parts.clock, parts.random
     )
     follower = ChainFollower(
-        chain, Cursors(database), worker.jobs, Objects(database, parts.clock), onchain, keys, actor
+        chain, Cursors(database), worker.jobs, Objects(database, parts.clock), onchain, keys, carrier.finder, actor
     )
     return [
         Chore("deletions", config.deletion_interval_s, deleter.tick),
         Chore("chain events", config.deletion_interval_s, follower.tick),
+        Chore("chain round", config.deletion_interval_s, follower.round),
+        Chore("find vacancies", config.deletion_interval_s, carrier.finder.tick),
+        Chore("swap in", config.deletion_interval_s, carrier.tick),
     ]
+
+
+async def _swap_carrier(
+    parts: Parts,
+    config: TaskNodeConfig,
+    database: Database,
+    chain: Chain,
+    keys: Signer,
+    onchain: OnChain,
+    actor: str,
+) -> SwapCarrier:
+    swaps = SwapIns(database, parts.clock)
+    pause_ms = int(config.swap_in_pause_s * 1000)
+    own_downloader = await downloader.connect(parts)
+
+    async def rebuilt(job: Job, index: SegmentIndex) -> bytes:
+        assert job.object_id is not None
+        blocks = own_downloader.segment(job.object_id, job.version, index)
+        return b"".join([bytes(block) async for block in blocks])
+
+    feeder = ColumnFeeder(
+        await shared_piece_store(parts),
+        parts.pool,
+        best_kernel(),
+        ByteBudget(config.swap_in_memory_bytes, "segments being swapped in, bytes"),
+        Pace(config.swap_in_bytes_per_s, parts.clock, parts.pool.busy),
+        rebuilt,
+    )
+    return SwapCarrier(
+        swaps=swaps,
+        finder=VacancyFinder(swaps, chain, Cursors(database), parts.clock, pause_ms),
+        chain=chain,
+        onchain=onchain,
+        signer=keys,
+        p2p=await p2p.connect(parts),
+        receivers=await open_receivers(parts),
+        feeder=feeder,
+        clock=parts.clock,
+        random=parts.random,
+        config=config,
+        actor=actor,
+    )

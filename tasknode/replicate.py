@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from typing import Final
 
 from chain.client import Chain
 from p2p.client import P2P
-from receiver.client import Receipt, Receivers
+from receiver.client import GroupSender, Receipt, Receivers
 from signer.client import Signer
 from sp.crypto.hashing import keccak256
 from sp.domain.addresses import signer_of
@@ -16,6 +17,8 @@ from sp.domain.approvals import Offer, ReceiptDoc, SignedApproval
 from sp.domain.errors import (
     DeadlineExceeded,
     IntegrityMismatch,
+    Kind,
+    Overloaded,
     SecondaryFailed,
     SignatureError,
     SpError,
@@ -32,6 +35,9 @@ from spdb.jobs import Jobs
 from tasknode.columns import Column, ColumnFeeder
 from tasknode.config import TaskNodeConfig
 from tasknode.onchain import OnChain
+
+BUSY_PAUSES_S: Final = (0.1, 0.3, 0.9)
+"""Before a secondary at its limit is offered a column again; after the last one another takes its place."""
 
 log = get_logger(__name__)
 
@@ -64,7 +70,8 @@ class Replicator:
             for secondary, error in await self._pass(job, pending):
                 log.warning("secondary failed", provider=secondary.provider, error=str(error))
                 failed.add(secondary.provider)
-                await self.p2p.report_peer(secondary.provider, str(error))
+                if error.kind is not Kind.BUSY:  # to be at its limit is no fault: nobody is frozen for it
+                    await self.p2p.report_peer(secondary.provider, str(error))
                 await self.jobs.secondary_failed(job, secondary.redundancy_index, secondary.provider, str(error))
 
     async def _active(self, job: Job) -> list[Secondary]:
@@ -94,11 +101,7 @@ class Replicator:
             provider = providers.get(secondary.provider)
             if provider is None or not provider.in_service:
                 raise UnknownProvider(secondary.provider)
-            offer = Offer(secondary.approval, secondary.redundancy_index, self.clock.now_ms() // 1000)
-            signature = await self.signer.sign(offer)
-            stream = self.receivers.replicate(provider.receiver_endpoint, offer, signature, self.config.group_timeout_s)
-            async with asyncio.timeout(self.config.open_timeout_s):
-                sender = await streams.enter_async_context(stream)
+            sender = await self._offered(secondary, provider, streams)
         except TimeoutError:
             return DeadlineExceeded("the answer to an offer", int(self.config.open_timeout_s * 1000))
         except SpError as error:
@@ -108,6 +111,21 @@ class Replicator:
             return await self._conclude_column(job, secondary, column, provider)
 
         return Column(secondary.redundancy_index, sender, self.config.piece_timeout_s, conclude)
+
+    async def _offered(self, secondary: Secondary, provider: StorageProvider, streams: AsyncExitStack) -> GroupSender:
+        """One at its limit is asked again after a pause, some times; what it raises comes out then."""
+        for pause_s in (*BUSY_PAUSES_S, None):
+            offer = Offer(secondary.approval, secondary.redundancy_index, self.clock.now_ms() // 1000)
+            signature = await self.signer.sign(offer)
+            stream = self.receivers.replicate(provider.receiver_endpoint, offer, signature, self.config.group_timeout_s)
+            try:
+                async with asyncio.timeout(self.config.open_timeout_s):
+                    return await streams.enter_async_context(stream)
+            except Overloaded:
+                if pause_s is None:
+                    raise
+            await self.clock.sleep(pause_s)
+        raise AssertionError("the last attempt returns or raises")
 
     async def _conclude_column(
         self, job: Job, secondary: Secondary, column: Column, provider: StorageProvider

@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import Final
 
 from sp.domain.errors import JobMoved, SpError
 from sp.domain.ids import JobId
 from sp.domain.jobs import Job
 from sp.runtime.clock import Clock, wait_set
 from sp.runtime.leases import kept_lease
+from sp.runtime.limits import IN_USE, LIMIT
 from sp.runtime.log import bound, get_logger
+from sp.runtime.work import Work, working
 from spdb.jobs import Jobs
 from tasknode.config import TaskNodeConfig
 from tasknode.pipeline import Pipeline
+
+JOBS: Final = "jobs"
 
 log = get_logger(__name__)
 
@@ -36,6 +43,7 @@ class Worker:
 
     async def run(self) -> None:
         """Until cancelled."""
+        LIMIT.labels(JOBS).set(self.config.max_jobs)
         while True:
             self._woken.clear()
             wait_s = await self._take_due()
@@ -89,7 +97,7 @@ class Worker:
             return await self.jobs.renew_lease(job.id, self.actor, self.config.lease_ms)
 
         try:
-            with bound(job_id=job.id, request_id=job.request_id):
+            with bound(job_id=job.id, request_id=job.request_id), self._share(job):
                 async with kept_lease(job.id, renew, self.config.lease_ms, self.clock):
                     await self.pipeline.carry(job)
         except JobMoved:
@@ -104,6 +112,11 @@ class Worker:
         finally:
             del self._running[job.id]
             self.wake()
+
+    @contextmanager
+    def _share(self, job: Job) -> Iterator[None]:
+        with IN_USE.labels(JOBS).track_inprogress(), working(Work.REPLICATION, job.account, str(job.id)):
+            yield
 
     async def _release(self, job: Job) -> None:
         releasing = asyncio.ensure_future(self.jobs.release(job))

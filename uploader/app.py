@@ -11,7 +11,6 @@ from piecestore.store import PieceStore
 from sp.domain.ids import UploadId
 from sp.runtime.chores import Chore
 from sp.runtime.ids import JobIds, actor_name
-from sp.runtime.limits import Slots
 from sp.runtime.parts import Parts
 from sp.runtime.rpc import serving
 from sp.runtime.tasks import Tasks
@@ -20,6 +19,7 @@ from spdb.multipart import MultipartUploads
 from spdb.open import shared_database
 from spdb.resumables import Resumables
 from tasknode import client as tasknode
+from uploader.backlog import Backlog
 from uploader.chores import SegmentCollector
 from uploader.config import UploaderConfig
 from uploader.multipart import rpc as multipart_rpc
@@ -38,9 +38,9 @@ async def running(parts: Parts) -> AsyncIterator[UploaderService]:
     database, new_job_id = await shared_database(parts), JobIds(parts.clock, parts.random).next
     jobs = Jobs(database, parts.clock, new_job_id)
     resumables = Resumables(database, parts.clock, new_job_id, config.resumable_keep_ms)
-    slots = Slots("uploads", config.max_uploads)
+    admission, backlog = config.admission(), Backlog(jobs, config.max_queued_jobs)
     uploader = UploaderService(
-        pieces, jobs, await tasknode.connect(parts), parts.clock, config, slots, actor, resumables
+        pieces, jobs, await tasknode.connect(parts), parts.clock, config, admission, backlog, actor, resumables
     )
     collector = SegmentCollector(pieces, jobs, parts.clock, config.keep_replaced_ms, config.keep_failed_ms, actor)
     uploads = MultipartUploads(database, parts.clock, lambda: UploadId(new_job_id()))
@@ -52,6 +52,7 @@ async def running(parts: Parts) -> AsyncIterator[UploaderService]:
         parts.chores(
             Chore("segment collector", config.collect_interval_s, collector.tick),
             Chore("part collector", config.collect_interval_s, part_collector.tick),
+            backlog.chore(),
         ),
     ):
         parts.listens("uploader", address)
@@ -74,7 +75,7 @@ async def running_multipart(
             parts.pool,
             parts.clock,
             config,
-            Slots("parts of uploads", config.max_uploads),
+            uploader.admission,
             tasks,
             asyncio.Semaphore(config.max_completions),
         )

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
+from contextlib import aclosing
 from dataclasses import dataclass
-from typing import Final, Protocol, cast
+from typing import Final, Protocol
 
 import grpc
 
@@ -13,9 +14,9 @@ from proto import uploader_pb2 as pb
 from proto.uploader_pb2_grpc import UploaderStub
 from sp.domain.ids import Address, Checksum, JobId
 from sp.domain.jobs import PutOrder
-from sp.runtime.chunks import chunks_of
+from sp.runtime.chunks import Piece, coalesced
+from sp.runtime.neighbour import neighbour
 from sp.runtime.parts import Parts
-from sp.runtime.rpc import dial
 from sp.wire.jobs import put_order_pb
 
 CALL_TIMEOUT_S: Final = 10.0
@@ -55,13 +56,13 @@ Trailing = Callable[[], dict[str, str]]
 
 
 class Uploader(Protocol):
-    async def put(self, order: PutOrder, body: AsyncIterator[bytes], trailing: Trailing = dict) -> PutReceipt:
+    async def put(self, order: PutOrder, body: AsyncIterator[Piece], trailing: Trailing = dict) -> PutReceipt:
         """Store the object. The put is committed only when `body` ends by itself; an exception raised by `body` (the
         client went away, a digest did not match) aborts it, leaves nothing behind that is not collected, and comes out
         again here. PayloadSizeMismatch, IntegrityMismatch, ObjectTooLarge, UploadInProgress, ObjectNotCreated,
         Overloaded, StoreFull; PreconditionFailed, ConditionalRequestConflict when the order has a precondition."""
 
-    async def put_part_at(self, order: PutOrder, part: Part, body: AsyncIterator[bytes]) -> PartReceipt:
+    async def put_part_at(self, order: PutOrder, part: Part, body: AsyncIterator[Piece]) -> PartReceipt:
         """Store the next part of an object; the first one, at offset 0, begins the upload. `body` as in `put`: a part
         that is cut off leaves the upload where it stood. OffsetRefused when it stands elsewhere, PartNotAligned when
         the part is not the last and no whole number of segments; otherwise as `put`. An IntegrityMismatch ends the
@@ -77,14 +78,14 @@ class UploaderClient:
     def __init__(self, channel: grpc.aio.Channel) -> None:
         self._stub = UploaderStub(channel)
 
-    async def put(self, order: PutOrder, body: AsyncIterator[bytes], trailing: Trailing = dict) -> PutReceipt:
+    async def put(self, order: PutOrder, body: AsyncIterator[Piece], trailing: Trailing = dict) -> PutReceipt:
         """See Uploader.put. A body that raises leaves the stream without its commit, which aborts the upload there."""
         call = self._stub.Put(timeout=PUT_TIMEOUT_S)
         try:
             await call.write(pb.PutFrame(open=put_order_pb(order)))
-            async for chunk in body:
-                for part in chunks_of(chunk):
-                    await call.write(pb.PutFrame(chunk=part))
+            async with aclosing(coalesced(body)) as chunks:
+                async for chunk in chunks:
+                    await call.write(pb.PutFrame(chunk=chunk))
             await call.write(pb.PutFrame(commit=pb.PutCommit(headers=trailing())))
             await call.done_writing()
             reply = await call
@@ -94,14 +95,14 @@ class UploaderClient:
             call.cancel()  # nothing left to cancel once the reply is there
         return _receipt(reply)
 
-    async def put_part_at(self, order: PutOrder, part: Part, body: AsyncIterator[bytes]) -> PartReceipt:
+    async def put_part_at(self, order: PutOrder, part: Part, body: AsyncIterator[Piece]) -> PartReceipt:
         call = self._stub.PutPartAt(timeout=PUT_TIMEOUT_S)
         opening = pb.PartOpen(order=put_order_pb(order), offset=part.offset, complete=part.complete, size=part.size)
         try:
             await call.write(pb.PartFrame(open=opening))
-            async for chunk in body:
-                for piece in chunks_of(chunk):
-                    await call.write(pb.PartFrame(chunk=piece))
+            async with aclosing(coalesced(body)) as chunks:
+                async for chunk in chunks:
+                    await call.write(pb.PartFrame(chunk=chunk))
             await call.write(pb.PartFrame(commit=pb.PutCommit()))
             await call.done_writing()
             reply = await call
@@ -123,9 +124,4 @@ def _receipt(message: pb.PutReceipt) -> PutReceipt:
 
 async def connect(parts: Parts) -> Uploader:
     """The Uploader of this SP: the one in this process, else a client of the one at its endpoint."""
-    if local := parts.local("uploader"):
-        return cast("Uploader", local)
-    target, tls = parts.common.endpoint.uploader, parts.common.tls
-    return UploaderClient(
-        await parts.once(f"channel {target}", lambda: dial(target, tls=tls, timeout_s=CALL_TIMEOUT_S))
-    )
+    return await neighbour(parts, "uploader", parts.common.endpoint.uploader, UploaderClient, CALL_TIMEOUT_S)

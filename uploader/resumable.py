@@ -15,10 +15,12 @@ from sp.domain.ids import PRIMARY, Address, Checksum, JobId, SegmentIndex
 from sp.domain.integrity import integrity_hash
 from sp.domain.jobs import Job, PutOrder, StoredPayload
 from sp.domain.pieces import SegmentKey
+from sp.runtime.admission import Admission
+from sp.runtime.chunks import Piece
 from sp.runtime.clock import Clock
 from sp.runtime.leases import kept_lease
-from sp.runtime.limits import Slots
 from sp.runtime.log import bound, get_logger
+from sp.runtime.work import working
 from spdb.resumables import Resumable, Resumables
 from uploader.client import Part, PartReceipt, PutReceipt
 from uploader.segments import SegmentCutter, delete_uncounted
@@ -34,7 +36,7 @@ class ResumableUploads:
     pieces: PieceStore
     resumables: Resumables
     clock: Clock
-    slots: Slots
+    admission: Admission
     hold_ms: int
     actor: str
     notify: Callable[[Job], Awaitable[None]]
@@ -44,21 +46,25 @@ class ResumableUploads:
         found = await self.resumables.find(bucket, object_name, account)
         return None if found is None else found.offset
 
-    async def put(self, order: PutOrder, part: Part, body: AsyncIterator[bytes]) -> PartReceipt:
+    async def put(self, order: PutOrder, part: Part, body: AsyncIterator[Piece]) -> PartReceipt:
         """See uploader.client.Uploader.put_part_at."""
         if order.payload_size is not None:
             check_size(order, order.payload_size)
-        with self.slots.slot():
-            held = await self.resumables.take(order, part.offset, self.actor, self.hold_ms)
-            with bound(job_id=held.job.id):
-                try:
-                    receipt = await self._receive(held, order, part, body)
-                except BaseException:
-                    await self._release(held)
-                    raise
+        with working(owner=order.account):
+            async with self.admission.admitted(part.size):
+                return await self._put(order, part, body)
+
+    async def _put(self, order: PutOrder, part: Part, body: AsyncIterator[Piece]) -> PartReceipt:
+        held = await self.resumables.take(order, part.offset, self.actor, self.hold_ms)
+        with bound(job_id=held.job.id):
+            try:
+                receipt = await self._receive(held, order, part, body)
+            except BaseException:
+                await self._release(held)
+                raise
         return receipt
 
-    async def _receive(self, held: Resumable, order: PutOrder, part: Part, body: AsyncIterator[bytes]) -> PartReceipt:
+    async def _receive(self, held: Resumable, order: PutOrder, part: Part, body: AsyncIterator[Piece]) -> PartReceipt:
         full = held.job.params.max_segment_size
         if part.size is not None:
             _check_part(order, held, part, part.size, full)

@@ -11,6 +11,7 @@ from piecestore.store import PieceStore, PieceWriter
 from sp.domain.errors import PieceNotFound
 from sp.domain.ids import Checksum, JobId, SegmentIndex
 from sp.domain.pieces import PieceKey, SegmentKey
+from sp.runtime.chunks import Piece
 
 
 class Cutter:
@@ -43,7 +44,7 @@ class Cutter:
         if self._open is not None:
             await self._open[1].aclose()
 
-    async def feed(self, chunk: bytes | memoryview) -> None:
+    async def feed(self, chunk: Piece) -> None:
         """Append bytes; waits while the store is slower than the sender."""
         view = memoryview(chunk)
         while view:
@@ -57,9 +58,10 @@ class Cutter:
 
     async def end(self) -> tuple[Checksum, ...]:
         """All segments durable: their checksums in order."""
-        if self._open is not None:
-            await self._cut()
         await self._committed()
+        if self._open is not None:
+            (writer, stack), self._open = self._open, None
+            self._checksums.append(await _commit(writer, stack))
         return tuple(self._checksums)
 
     async def _writer(self) -> PieceWriter:

@@ -15,13 +15,16 @@ from sp.domain.errors import IntegrityMismatch, SpError
 from sp.domain.ids import PRIMARY, Address
 from sp.domain.integrity import integrity_hash
 from sp.domain.jobs import Job, PutOrder, StoredPayload
+from sp.runtime.admission import Admission
+from sp.runtime.chunks import Piece
 from sp.runtime.clock import Clock
 from sp.runtime.leases import kept_lease
-from sp.runtime.limits import Slots
 from sp.runtime.log import bound, get_logger
+from sp.runtime.work import working
 from spdb.jobs import Jobs
 from spdb.resumables import Resumables
 from tasknode.client import TaskNode
+from uploader.backlog import Backlog
 from uploader.client import Part, PartReceipt, PutReceipt, Trailing
 from uploader.config import UploaderConfig
 from uploader.resumable import ResumableUploads
@@ -43,39 +46,44 @@ class UploaderService:
     tasknode: TaskNode
     clock: Clock
     config: UploaderConfig
-    slots: Slots
+    admission: Admission
+    backlog: Backlog
     actor: str
     resumables: Resumables
 
-    async def put(self, order: PutOrder, body: AsyncIterator[bytes], trailing: Trailing = dict) -> PutReceipt:
+    async def put(self, order: PutOrder, body: AsyncIterator[Piece], trailing: Trailing = dict) -> PutReceipt:
         """Store one object; see uploader.client.Uploader.put."""
 
         async def finish(job: Job, stored: StoredPayload) -> Job:
             return await self.jobs.finish_upload(job, stored, self.actor, order.precondition)
 
-        return await self.put_and(finish, order, body, trailing)
+        self.backlog.check()
+        with working(owner=order.account):
+            async with self.admission.admitted(order.payload_size):
+                return await self.put_and(finish, order, body, trailing)
 
     async def put_and(
-        self, finish: Finish, order: PutOrder, body: AsyncIterator[bytes], trailing: Trailing = dict
+        self, finish: Finish, order: PutOrder, body: AsyncIterator[Piece], trailing: Trailing = dict
     ) -> PutReceipt:
-        """As `put`. finish: does what Jobs.finish_upload does, and what must be true from that moment on"""
+        """As `put`, for who is admitted already. finish: does what Jobs.finish_upload does, and what must be true from
+        that moment on"""
         if order.payload_size is not None:
             check_size(order, order.payload_size)
-        with self.slots.slot():
-            job = await self.jobs.begin_upload(order, self.actor, self.config.lease_ms)
-            with bound(job_id=job.id):
-                try:
-                    job = await self._store(job, finish, order, body, trailing)
-                except BaseException as failure:
-                    await self._abort(job, failure)
-                    raise
-                await self._notify(job)
+        job = await self.jobs.begin_upload(order, self.actor, self.config.lease_ms)
+        with bound(job_id=job.id):
+            try:
+                job = await self._store(job, finish, order, body, trailing)
+            except BaseException as failure:
+                await self._abort(job, failure)
+                raise
+            await self._notify(job)
         assert job.payload_size is not None
         assert job.root is not None
         return PutReceipt(job.id, job.payload_size, job.root, job.updated_at_ms)
 
-    async def put_part_at(self, order: PutOrder, part: Part, body: AsyncIterator[bytes]) -> PartReceipt:
+    async def put_part_at(self, order: PutOrder, part: Part, body: AsyncIterator[Piece]) -> PartReceipt:
         """One part of an object that comes in several requests; see uploader.client.Uploader.put_part_at."""
+        self.backlog.check()
         return await self._resumable_uploads().put(order, part, body)
 
     async def resume_offset(self, bucket: str, object_name: str, account: Address) -> int | None:
@@ -84,11 +92,11 @@ class UploaderService:
 
     def _resumable_uploads(self) -> ResumableUploads:
         return ResumableUploads(
-            self.pieces, self.resumables, self.clock, self.slots, self.config.lease_ms, self.actor, self._notify
+            self.pieces, self.resumables, self.clock, self.admission, self.config.lease_ms, self.actor, self._notify
         )
 
     async def _store(
-        self, job: Job, finish: Finish, order: PutOrder, body: AsyncIterator[bytes], trailing: Trailing
+        self, job: Job, finish: Finish, order: PutOrder, body: AsyncIterator[Piece], trailing: Trailing
     ) -> Job:
         lease_ms = self.config.lease_ms
 

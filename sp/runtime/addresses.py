@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Final
 
@@ -32,6 +33,17 @@ def checked_address(address: str) -> str:
     if not (colon and host and port.isascii() and port.isdigit() and int(port) < 65536):
         raise ConfigError(address, 'an address is "unix:path" or "host:port"')
     return address
+
+
+def only_this_host(address: str) -> bool:
+    """Whether nobody on another host can reach it: a unix socket, or a loopback address."""
+    if socket_path(address) is not None:
+        return True
+    name = address.rpartition(":")[0].strip("[]")
+    try:
+        return ip_address(name).is_loopback
+    except ValueError:
+        return name == "localhost"
 
 
 def prepare_socket(path: Path) -> None:

@@ -14,6 +14,7 @@ from sp.runtime.errors import sp_error_in
 from sp.runtime.log import get_logger
 from sp.runtime.metrics import counter, histogram
 from sp.runtime.tasks import Tasks
+from sp.runtime.work import Work, working
 
 FIRST_BACK_OFF_S: Final = 0.5
 MAX_BACK_OFF_S: Final = 60.0
@@ -121,7 +122,8 @@ class Chores:
 
     async def _tick(self, chore: Chore) -> bool:
         started = time.perf_counter()
-        moved = await chore.tick()
+        with working(Work.UPKEEP, owner="", flow=chore.name):
+            moved = await chore.tick()
         SECONDS.labels(chore.name).observe(time.perf_counter() - started)
         TICKS.labels(chore.name, "moved" if moved else "idle").inc()
         return moved

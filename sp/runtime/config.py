@@ -21,7 +21,7 @@ from types import MappingProxyType
 from typing import Any, Final, Literal, TypeVar, cast, get_type_hints
 
 from sp.domain.errors import ConfigError
-from sp.runtime.addresses import checked_address
+from sp.runtime.addresses import checked_address, only_this_host
 from sp.runtime.config_values import EnvironmentText, converted, toml_literal
 
 T = TypeVar("T")
@@ -141,16 +141,23 @@ def _dumped_section(name: str, section: Any) -> str:
 
 @dataclass(frozen=True, slots=True)
 class SpConfig:
-    """[sp]. operator_address: the SP's account on chain, "" for a process that needs none."""
+    """[sp]. operator_address: the SP's account on chain, "" for a process that needs none.
+
+    cpu_threads: that hash, code and read and write files
+    background_threads: of these, for replication and upkeep at the same time at most; 0: all but one
+    """
 
     name: str = "sp"
     operator_address: str = ""
     dir: str = ""
     cpu_threads: int = 4
+    background_threads: int = 0
 
     def __post_init__(self) -> None:
         if not 1 <= self.cpu_threads <= 256:
             raise ConfigError("[sp] cpu_threads", "must be 1..256")
+        if not 0 <= self.background_threads <= self.cpu_threads:
+            raise ConfigError("[sp] background_threads", "must be 0..cpu_threads")
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,8 +238,15 @@ class CommonConfig:
 
 
 def common(file: ConfigFile) -> CommonConfig:
+    """ConfigError, also for an internal endpoint that other hosts reach without mutual TLS: whoever calls there is
+    taken for one of this SP's own services."""
     endpoint = file.section("endpoint", EndpointConfig)
     tls = file.section("tls", TlsConfig)
+    for service in fields(endpoint):
+        address = getattr(endpoint, service.name)
+        if not (tls.enabled or only_this_host(address)):
+            reason = f"{address} can be reached from other hosts: use a unix socket, loopback or [tls]"
+            raise ConfigError(f"[endpoint] {service.name}", reason)
     return CommonConfig(
         sp=file.section("sp", SpConfig),
         log=file.section("log", LogConfig),

@@ -17,6 +17,7 @@ from sp.runtime import log
 from sp.runtime.errors import DETAIL_KEY, detail_of, message_of, sp_error_in, status_of
 from sp.runtime.metrics import gauge, histogram
 from sp.runtime.outgoing_channel import JOB_ID_KEY, REQUEST_ID_KEY
+from sp.runtime.work import Work, working
 
 T = TypeVar("T")
 Context = grpc.aio.ServicerContext[Any, Any]
@@ -35,10 +36,12 @@ class Guard(grpc.aio.ServerInterceptor):
     """Around every method: ids bound to the log, a maximum duration, errors into statuses, metrics.
 
     max_call_s: what a call may take that brings no deadline of its own, or a later one.
+    work: the kind of work that calls are
     """
 
-    def __init__(self, max_call_s: float) -> None:
+    def __init__(self, max_call_s: float, work: Work = Work.FOREGROUND) -> None:
         self._max_call_s = max_call_s
+        self._work = work
         self._guarded: dict[str, grpc.RpcMethodHandler[Any, Any]] = {}
 
     async def intercept_service(
@@ -78,7 +81,7 @@ class Guard(grpc.aio.ServerInterceptor):
     async def _answer(self, answering: Awaitable[T], context: Context, name: str) -> T:
         started = time.perf_counter()
         code = "OK"
-        with log.bound(**_ids(context)), IN_FLIGHT.labels(name).track_inprogress():
+        with log.bound(**_ids(context)), working(self._work), IN_FLIGHT.labels(name).track_inprogress():
             try:
                 return await self._bounded(answering, name)
             except asyncio.CancelledError:  # the caller went away, its deadline passed, or this server stops

@@ -45,7 +45,7 @@ class Parts:
         self.common = common(file)
         self.clock: Clock = clock or SystemClock()
         self.random: Random = random or SystemRandom()
-        self.pool = CpuPool(self.common.sp.cpu_threads)
+        self.pool = CpuPool(self.common.sp.cpu_threads, self.common.sp.background_threads)
         self.stopping = asyncio.Event()
         self.tasks = Tasks(on_failure=self.stopping.set)
         self.ready = Readiness()

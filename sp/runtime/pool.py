@@ -1,15 +1,16 @@
-"""A bounded pool of threads for hashing, erasure coding, signing batches and file I/O."""
+"""A bounded, fairly shared pool of threads for hashing, erasure coding, signing batches and file I/O."""
 
 from __future__ import annotations
 
 import asyncio
 import contextvars
-import threading
 from collections.abc import Callable
-from concurrent.futures import Executor, Future, ThreadPoolExecutor
-from typing import Any, Final, ParamSpec, TypeVar
+from concurrent.futures import Executor, Future
+from typing import Final, ParamSpec, TypeVar
 
+from sp.runtime.fair import FairExecutor
 from sp.runtime.metrics import gauge
+from sp.runtime.work import Work, current_share
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -21,39 +22,23 @@ WAITING: Final = gauge("sp_cpu_pool_waiting", "Calls that wait for a slot in the
 RUNNING: Final = gauge("sp_cpu_pool_running", "Calls queued or running in the CPU pool's threads")
 
 
-class _Counting(ThreadPoolExecutor):
-    """Knows how many calls are queued or running, also those that stores hand to it directly."""
-
-    def __init__(self, threads: int) -> None:
-        super().__init__(threads, thread_name_prefix="cpu")
-        self.pending = 0
-        self._counting = threading.Lock()
-
-    def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
-        future = super().submit(fn, *args, **kwargs)
-        with self._counting:
-            self.pending += 1
-        future.add_done_callback(self._done)
-        return future
-
-    def _done(self, _: Future[Any]) -> None:
-        with self._counting:
-            self.pending -= 1
-
-
 class CpuPool:
-    """Threads for blocking work. Use as an async context manager: leaving waits for the threads."""
+    """Threads for blocking work. Use as an async context manager: leaving waits for the threads.
 
-    def __init__(self, threads: int = 4) -> None:
+    background_threads: of these, as many at most do background work at the same time; 0: all but one
+    """
+
+    def __init__(self, threads: int = 4, background_threads: int = 0) -> None:
         assert threads >= 1
         self._threads = threads
-        self._counting = _Counting(threads)
-        self.executor: Executor = self._counting
-        self._slots = asyncio.Semaphore(threads * (1 + QUEUED_PER_THREAD))
+        self._fair = FairExecutor(threads, min(threads, background_threads or max(1, threads - 1)))
+        self.executor: Executor = self._fair
+        bound = threads * (1 + QUEUED_PER_THREAD)
+        self._slots = {work: asyncio.Semaphore(bound) for work in Work}
 
     def busy(self) -> bool:
         """Whether a call handed in now would have to wait: background work then makes way."""
-        return self._counting.pending >= self._threads
+        return self._fair.pending >= self._threads
 
     async def run(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
         """The result of fn(*args), computed in a thread. Waits while the queue is full.
@@ -61,9 +46,10 @@ class CpuPool:
         When `run` returns or raises, `fn` is not running: a cancelled caller waits for a call that has begun, so the
         buffers and files it uses may be reused or closed afterwards. A call that has not begun is dropped.
         """
+        slots = self._slots[current_share().work]
         with WAITING.track_inprogress():
-            await self._slots.acquire()
-        future = self._submitted(fn, *args, **kwargs)
+            await slots.acquire()
+        future = self._submitted(slots, fn, *args, **kwargs)
         waiting = asyncio.wrap_future(future)
         try:
             return await asyncio.shield(waiting)
@@ -72,27 +58,30 @@ class CpuPool:
                 await _finished(waiting)
             raise
 
-    def _submitted(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
+    def _submitted(
+        self, slots: asyncio.Semaphore, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs
+    ) -> Future[T]:
         loop = asyncio.get_running_loop()
         context = contextvars.copy_context()  # the request id, for what the thread logs
         try:
             future = self.executor.submit(lambda: context.run(fn, *args, **kwargs))
         except BaseException:
-            self._slots.release()
+            slots.release()
             raise
         RUNNING.inc()
-        future.add_done_callback(lambda _: loop.call_soon_threadsafe(self._release))
+        future.add_done_callback(lambda _: loop.call_soon_threadsafe(_release, slots))
         return future
-
-    def _release(self) -> None:
-        RUNNING.dec()
-        self._slots.release()
 
     async def __aenter__(self) -> CpuPool:
         return self
 
     async def __aexit__(self, *_: object) -> None:
         await asyncio.to_thread(self.executor.shutdown, wait=True, cancel_futures=True)
+
+
+def _release(slots: asyncio.Semaphore) -> None:
+    RUNNING.dec()
+    slots.release()
 
 
 async def _finished(waiting: asyncio.Future[T]) -> None:

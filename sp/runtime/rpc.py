@@ -36,6 +36,7 @@ from sp.runtime.config import TlsConfig, listen_address
 from sp.runtime.errors import error_of, status_of, translated, translating
 from sp.runtime.incoming import Guard
 from sp.runtime.outgoing_channel import TranslatingChannel
+from sp.runtime.work import Work
 
 __all__ = [
     "MAX_MESSAGE_BYTES",
@@ -97,6 +98,7 @@ async def serving(
     max_calls: int = 1000,
     max_call_s: float = 3600.0,
     grace_s: float = 5.0,
+    work: Work = Work.FOREGROUND,
 ) -> AsyncIterator[str]:
     """Serve on "unix:/absolute/path" or "host:port" until exit; yields the address with the port in fact bound.
 
@@ -104,11 +106,12 @@ async def serving(
     max_calls:  more calls at once are refused with RESOURCE_EXHAUSTED (the client sees ServiceUnavailable)
     max_call_s: no call lasts longer, whatever deadline it brings
     grace_s:    what calls in flight are given to end at exit, before they are cancelled
+    work:       what kind of work the calls are, where they meet others
 
     ConfigError: the address cannot be used, or the TLS files cannot be read.
     """
     server = grpc.aio.server(
-        interceptors=[Guard(max_call_s)],
+        interceptors=[Guard(max_call_s, work)],
         options=[*SHARED_OPTIONS, *SERVER_OPTIONS, *_message_size(max_message_bytes)],
         maximum_concurrent_rpcs=max_calls,
     )

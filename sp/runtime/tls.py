@@ -58,6 +58,11 @@ def make_certificates(dir: Path, names: Sequence[str]) -> TlsConfig:
     return files
 
 
+def expires_at(tls: TlsConfig) -> datetime:
+    """When the certificate ends. Blocks. OSError, ValueError for a file that is none."""
+    return x509.load_pem_x509_certificate(Path(tls.certificate).read_bytes()).not_valid_after_utc
+
+
 def _started(
     subject: x509.Name, issuer: x509.Name, public_key: ec.EllipticCurvePublicKey, now: datetime
 ) -> x509.CertificateBuilder:

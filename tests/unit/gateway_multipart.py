@@ -23,6 +23,7 @@ from sp.domain.multipart import (
     assembly_of,
     upload_id_text,
 )
+from sp.runtime.chunks import Piece
 from uploader.multipart.client import PartEnding
 
 if TYPE_CHECKING:
@@ -54,7 +55,7 @@ class FakeMultipart:
             raise NoSuchUpload(upload_id_text(upload_id))
         return self.uploads[upload_id]
 
-    async def put_part(self, upload_id: UploadId, number: int, body: AsyncIterator[bytes], ending: PartEnding) -> Part:
+    async def put_part(self, upload_id: UploadId, number: int, body: AsyncIterator[Piece], ending: PartEnding) -> Part:
         payload = b"".join([chunk async for chunk in body])
         digests = ending()
         assert digests.md5 == hashlib.md5(payload).digest()

@@ -12,7 +12,7 @@ from typing import Any
 
 from gateway.request import RequestHead
 from gateway.sign import sign_gnfd1, sign_sigv4
-from tests.turns import loop_turn
+from tests.turns import turn
 from tests.unit.gateway_world import ACCESS_KEY, SECRET_KEY, USER_KEY, World, gateway_world
 
 MIB = 1 << 20
@@ -22,7 +22,7 @@ async def until(condition: Callable[[], object]) -> None:
     """Let the loop turn until it is so; TimeoutError after 10 s."""
     async with asyncio.timeout(10):
         while not condition():
-            await loop_turn()
+            await turn()
 
 
 @dataclass

@@ -51,6 +51,7 @@ from sp.domain.messages import (
     TxMessage,
 )
 from sp.domain.params import StorageParams
+from sp.runtime.chunks import Piece
 from sp.runtime.clock import Clock, SystemClock
 from sp.runtime.limits import Slots
 from sp.runtime.pool import CpuPool
@@ -209,7 +210,7 @@ class Store:
     refuse_at_end: SpError | None = None
     reads: int = 0
 
-    async def put(self, order: PutOrder, body: AsyncIterator[bytes], trailing: Trailing = dict) -> PutReceipt:
+    async def put(self, order: PutOrder, body: AsyncIterator[Piece], trailing: Trailing = dict) -> PutReceipt:
         self.orders.append(order)
         if self.refuse is not None:
             raise self.refuse
@@ -423,7 +424,7 @@ class World:
             Random(1),
             Slots("requests at once", self.config.max_requests),
             (
-                *details(self.gateway, self.buckets, self.pool, self.config),
+                *details(self.gateway, self.buckets, self.pool, self.config, self.clock),
                 MultipartOperations(
                     MultipartUploads(self.gateway, self.multipart),
                     Copies(self.gateway),
@@ -451,7 +452,14 @@ async def gateway_world(clock: Clock | None = None, **settings: Any) -> AsyncIte
     config = GatewayConfig(http_address="127.0.0.1:0", **settings)
     access = Access(ChainView(cast("Chain", chain)), OPERATOR)
     async with CpuPool(2) as pool:
-        gateway = Gateway(access, cast("Uploader", store), cast("Downloader", store), cast("TaskNode", tasknode), pool)
+        gateway = Gateway(
+            access,
+            cast("Uploader", store),
+            cast("Downloader", store),
+            cast("TaskNode", tasknode),
+            pool,
+            config.etag_md5_max_bytes,
+        )
         buckets = Buckets(access, cast("Downloader", store), cast("Signer", signer), wait_blocks=3, empties_s=0)
         keys = FakeKeys()
         authenticator = Authenticator(

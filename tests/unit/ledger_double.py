@@ -10,6 +10,7 @@ from chain.client import Chain
 from sp.domain.errors import NoSuchBucket, NoSuchObject, NoSuchObjectId, TxRefused
 from sp.domain.ids import Address, Checksum, ObjectId, TxHash
 from sp.domain.ledger import (
+    NO_OBJECT,
     Action,
     Block,
     Bucket,
@@ -130,6 +131,13 @@ class LedgerDouble:
         if object_id not in self.objects:
             raise NoSuchObjectId(object_id)
         return self.objects[object_id]
+
+    async def list_objects(
+        self, *, bucket: str = "", secondary: Address | None = None, after: ObjectId = NO_OBJECT, limit: int = 100
+    ) -> list[ChainObject]:
+        found = sorted(self.objects.values(), key=lambda each: each.id)
+        wanted = [each for each in found if each.id > after and bucket in ("", each.bucket)]
+        return [each for each in wanted if secondary is None or secondary in each.secondaries][:limit]
 
     async def verify_permission(
         self, operator: Address | None, bucket: str, object_name: str | None, action: Action

@@ -21,6 +21,8 @@ from receiver.damage import DamagedPieces
 from receiver.frames import ChunkFrame, EndFrame, Frame, Held, OfferFrame, PieceFrame
 from receiver.inspecting import GroupInspector
 from receiver.mending import Mender
+from receiver.proofs import Prover
+from receiver.recovering import GroupRecoverer
 from receiver.service import ReceiverService
 from sp.crypto.ec import best_kernel
 from sp.domain.approvals import Approval, ObjectRef, Offer, PieceRequest, SignedApproval
@@ -30,7 +32,7 @@ from sp.domain.integrity import ObjectHasher
 from sp.domain.jobs import ReceivedGroup
 from sp.domain.params import StorageParams
 from sp.runtime.clock import ManualClock
-from sp.runtime.limits import ByteBudget, Slots
+from sp.runtime.limits import ByteBudget, Slots, SlotsBySender
 from sp.runtime.pool import CpuPool
 from spdb.cursors import Cursors
 from spdb.database import Database, open_database
@@ -188,6 +190,8 @@ def service(
     gatherer = Gatherer(me.signer, receivers or NobodyElse(), pool, now, piece_timeout_s=5.0)
     mender = Mender(ledger, store, records, claims, gatherer, best_kernel(), ByteBudget(1 << 20))
     checker = PieceChecker(store, mender, me.signer, pool)
+    prover = Prover(gatherer, best_kernel())
+    recoverer = GroupRecoverer(ledger, store, records, me.signer, claims, prover, ByteBudget(1 << 20))
     return ReceiverService(
         chain=ledger,
         store=store,
@@ -200,9 +204,10 @@ def service(
         openings=Slots("openings", config.max_openings),
         streams=Slots("streams", config.max_streams),
         reads=Slots("reads", config.max_reads),
+        streams_each=SlotsBySender("streams", config.max_streams_per_sp),
         segments=own_segments or cast("Downloader", NoSegments()),
         damaged=DamagedPieces(now),
-        inspector=GroupInspector(ledger, records, checker, now, Slots("orders", 2), 4),
+        inspector=GroupInspector(ledger, records, checker, now, Slots("orders", 2), 4, recoverer),
     )
 
 
@@ -218,6 +223,11 @@ class NobodyElse:
         self, endpoint: str, request: PieceRequest, signature: Signature, timeout_s: float
     ) -> AsyncIterator[bytes]:
         return _failing(ServiceUnavailable(endpoint, "not there"))
+
+    async def get_checksums(
+        self, endpoint: str, request: PieceRequest, signature: Signature, timeout_s: float
+    ) -> tuple[Checksum, ...]:
+        raise ServiceUnavailable(endpoint, "not there")
 
 
 class NoSegments:

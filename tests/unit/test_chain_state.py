@@ -603,15 +603,15 @@ REGISTER = MsgCreateStorageProvider(
 )
 
 
-def test_a_provider_registers_moves_and_leaves_by_itself() -> None:
+def test_a_provider_registers_moves_and_pauses_by_itself() -> None:
     ledger = Ledger().ok(
         REGISTER,
         MsgEditStorageProvider(NEWCOMER.operator, "http://new.example.com:9033", "h:1", "h:2", "moved"),
-        MsgUpdateStorageProviderStatus(NEWCOMER.operator, SpStatus.GRACEFUL_EXITING),
+        MsgUpdateStorageProviderStatus(NEWCOMER.operator, SpStatus.IN_MAINTENANCE),
     )
     record = ledger.state.providers[NEWCOMER.operator]
     assert (record.id, record.endpoint, record.moniker) == (9, "http://new.example.com:9033", "moved")
-    assert record.status is SpStatus.GRACEFUL_EXITING
+    assert record.status is SpStatus.IN_MAINTENANCE
     assert types(ledger) == [EventType.PROVIDERS_CHANGED] * 3
 
 

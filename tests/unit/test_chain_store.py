@@ -30,6 +30,8 @@ from sp.domain.messages import (
     MsgDeletePolicy,
     MsgPutPolicy,
     MsgRejectSealObject,
+    MsgStorageProviderExit,
+    MsgStorageProviderForcedExit,
     MsgUpdateBucketInfo,
     MsgUpdateObjectContent,
     MsgUpdateObjectInfo,
@@ -47,6 +49,7 @@ from tests.chain_world import (
     PRIMARY,
     SECONDARIES,
     SPARE,
+    SPS,
     T0,
     checksums,
     create_bucket,
@@ -54,6 +57,7 @@ from tests.chain_world import (
     delegate_create,
     seal,
     signed,
+    swap_in,
 )
 
 LIMIT = 1000
@@ -128,6 +132,17 @@ def _seal(state: State, bucket: str, name: str, wrong: bool) -> TxMessage:
     return seal(found.id + wrong, name, over or expect, secondaries, bucket=bucket, expect=expect)
 
 
+def _swap_in(state: State, bucket: str, name: str) -> TxMessage:
+    """Of a column whose holder leaves, if there is one."""
+    found = state.find_object(bucket, name)
+    if found is None or not found.secondaries:
+        return swap_in(99, name=name, bucket=bucket)
+    leaving = [i for i, operator in enumerate(found.secondaries) if state.providers[operator].exiting]
+    column = leaving[0] if leaving else 0
+    target = next(sp for sp in SPS if sp.operator == found.secondaries[column])
+    return swap_in(found.id, column, target, SPARE, found.checksums, name, bucket, found.version)
+
+
 def message_for(step: Step, state: State) -> TxMessage:
     kind, x, y, z = step
     bucket, name, size, actor = BUCKETS[x % 2], NAMES[y % 2], SIZES[z % 3], ACTORS[(x + y + z) % 2]
@@ -149,11 +164,14 @@ def message_for(step: Step, state: State) -> TxMessage:
         lambda: MsgDeletePolicy(actor, bucket, NAMES[0] if z else "", BOB),
         lambda: MsgUpdateStorageProviderStatus(SECONDARIES[x].operator, SpStatus(z % 2)),
         lambda: MsgUpdateParams(AUTHORITY, replace(PARAMS, max_segment_size=1 + z)),
+        lambda: MsgStorageProviderExit(SECONDARIES[4 + x % 2].operator),
+        lambda: MsgStorageProviderForcedExit(AUTHORITY, SECONDARIES[5].operator),
+        lambda: _swap_in(state, bucket, name),
     )
     return makers[kind % len(makers)]()
 
 
-steps = st.tuples(st.integers(0, 14), st.integers(0, 3), st.integers(0, 3), st.integers(0, 2))
+steps = st.tuples(st.integers(0, 17), st.integers(0, 3), st.integers(0, 3), st.integers(0, 2))
 histories = st.lists(st.lists(steps, min_size=1, max_size=4), max_size=25)
 
 

@@ -11,7 +11,7 @@ import pytest
 from sp.domain.errors import Overloaded
 from sp.runtime.channels import Channels
 from sp.runtime.clock import ManualClock
-from tests.turns import loop_turn
+from tests.turns import turn
 
 
 class Exchange:
@@ -24,7 +24,7 @@ class Exchange:
     @asynccontextmanager
     async def dial(self, endpoint: str) -> AsyncIterator[grpc.aio.Channel]:
         self.dialled.append(endpoint)
-        await loop_turn()
+        await turn()
         self.open.append(endpoint)
         yield cast(grpc.aio.Channel, endpoint)
         self.open.remove(endpoint)

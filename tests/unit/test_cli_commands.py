@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 import typer
+from cryptography import x509
+from cryptography.exceptions import InvalidSignature
 from typer.testing import CliRunner
 
 from cli.main import app
@@ -47,6 +49,9 @@ def test_help_loads_neither_grpc_nor_aiohttp_nor_sqlalchemy() -> None:
         ["get", "bucket-without-key"],
         ["jobs", "list", "--state", "NO_SUCH_STATE"],
         ["jobs", "list", "--limit", "0"],
+        ["uploads", "ls"],
+        ["uploads", "abort", "bucket"],
+        ["uploads", "abort", "bucket", "no-id"],
         ["run", "--services", "signer,waiter"],
         ["run", "--services", ","],
         ["chain", "tx", "0x12"],
@@ -214,6 +219,28 @@ def test_internal_tcp_endpoints_come_with_certificates_for_their_hosts(tmp_path:
     dumped = runner.invoke(app, ["config", "dump", "--config", str(tmp_path / "sp" / "sp.toml")]).stdout
     assert 'signer = "sp0-signer:9100"' in dumped
     assert 'ca = "tls/ca.pem"' in dumped
+
+
+def test_certificates_are_renewed_for_the_same_hosts_under_another_authority(tmp_path: Path) -> None:
+    init(tmp_path / "sp", "--internal", "sp0-{service}:9100")
+    tls = tmp_path / "sp" / "tls"
+    before = {path.name: path.read_bytes() for path in tls.iterdir()}
+    result = runner.invoke(app, ["certificates", "--json", "--config", str(tmp_path / "sp" / "sp.toml")])
+    assert result.exit_code == 0, result.output
+    assert "sp0-signer" in json.loads(result.stdout)["names"]
+    after = {path.name: path.read_bytes() for path in tls.iterdir()}
+    assert after.keys() == before.keys()
+    assert not [name for name in after if after[name] == before[name]]
+    certificate = x509.load_pem_x509_certificate(after["sp.pem"])
+    certificate.verify_directly_issued_by(x509.load_pem_x509_certificate(after["ca.pem"]))
+    with pytest.raises(InvalidSignature):
+        certificate.verify_directly_issued_by(x509.load_pem_x509_certificate(before["ca.pem"]))
+
+
+def test_without_mutual_tls_there_is_nothing_to_renew(sp_dir: Path) -> None:
+    result = runner.invoke(app, ["certificates", "--config", str(sp_dir / "sp.toml")])
+    assert result.exit_code == 1
+    assert "no [tls]" in result.stderr
 
 
 def test_a_genesis_registers_the_sps_it_is_given(sp_dir: Path, tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from gateway.auth.scheme import UNSIGNED, BodyCheck
 from gateway.auth.sigv4_chunks import ChunkSeed
 from gateway.aws_chunked import FREE_CHUNKS, MAX_LINE_BYTES, Decoder, Framing, framing_of
-from gateway.body import CHUNK_BYTES, BodyPlan, CheckedBody
+from gateway.body import BodyPlan, CheckedBody
 from gateway.errors import (
     BodyCutShort,
     InvalidArgument,
@@ -27,7 +27,6 @@ from gateway.errors import (
     MalformedTrailer,
     MissingContentLength,
 )
-from gateway.gathering import SMALL_BYTES
 from gateway.request import RequestHead
 from sp.domain.errors import (
     InvalidRequest,
@@ -36,6 +35,7 @@ from sp.domain.errors import (
     SignatureMismatch,
     SpError,
 )
+from sp.runtime.chunks import CHUNK_BYTES, SMALL_BYTES
 from sp.runtime.pool import CpuPool
 from tests.framing import (
     CHECKSUMS,

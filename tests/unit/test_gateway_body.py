@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.auth.scheme import UNSIGNED, BodyCheck, Identity
-from gateway.body import CHUNK_BYTES, BodyPlan, CheckedBody, body_plan, coalesced
+from gateway.body import BodyPlan, CheckedBody, body_plan
 from gateway.checksums import CONTENT_SHA256, DeclaredDigest, declared_digests
 from gateway.errors import InvalidArgument, InvalidDigest, MetadataTooLarge, MissingContentLength, NotSupported
 from gateway.puts import put_of
@@ -24,6 +24,7 @@ from gateway.request import RequestHead
 from sp.domain.errors import InvalidRequest, ObjectTooLarge, PayloadDigestMismatch, PayloadSizeMismatch
 from sp.domain.ids import Checksum
 from sp.domain.ledger import Visibility
+from sp.runtime.chunks import CHUNK_BYTES, coalesced
 from sp.runtime.pool import CpuPool
 from tests.unit.gateway_world import ALICE
 
@@ -150,7 +151,7 @@ async def test_large_chunks_are_hashed_off_the_loop_and_small_ones_on_it(monkeyp
         threads.append(threading.current_thread() is threading.main_thread())
         return update(chunk, crc)
 
-    monkeypatch.setattr("gateway.checksums.zlib.crc32", watched)
+    monkeypatch.setattr("sp.crypto.checksums.zlib.crc32", watched)
     digest = DeclaredDigest("x-amz-checksum-crc32", update(LARGE).to_bytes(4, "big"))
     await collected(LARGE, BodyPlan(None, (digest,)), size=100_000)
     assert threads == [False, False, False, True]
@@ -312,7 +313,7 @@ def test_what_a_put_cannot_honour_is_refused(headers: dict[str, str], refusal: t
 
 @pytest.mark.parametrize(
     ("acl", "visibility"),
-    [("private", Visibility.PRIVATE), ("public-read", Visibility.PUBLIC_READ), ("", Visibility.INHERIT)],
+    [("private", Visibility.PRIVATE), ("public-read", Visibility.PUBLIC_READ), ("", Visibility.UNSPECIFIED)],
 )
 def test_an_acl_is_a_visibility(acl: str, visibility: Visibility) -> None:
     assert put(x_amz_acl=acl).visibility is visibility

@@ -227,7 +227,7 @@ async def test_what_an_upload_cannot_be_is_refused_when_it_begins(
 
 @pytest.mark.parametrize(
     ("method", "query"),
-    [("GET", "partNumber=1"), ("HEAD", "partNumber=1"), ("PUT", "uploadId=1"), ("POST", "other"), ("PUT", "uploads")],
+    [("DELETE", "partNumber=1"), ("PUT", "partNumber=1"), ("PUT", "uploadId=1"), ("POST", "other"), ("PUT", "uploads")],
 )
 async def test_what_is_not_offered_is_not_taken_for_something_else(site: Site, method: str, query: str) -> None:
     await site.ask("PUT", "/photos/k", b"hello")

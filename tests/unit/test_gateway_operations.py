@@ -300,7 +300,7 @@ async def test_tags_are_put_read_and_removed(s3: S3) -> None:
 
 async def test_tags_are_not_everyones(site: Site, world: World) -> None:
     site.world.bucket("public", visibility=Visibility.PUBLIC_READ)
-    await site.ask("PUT", "/public/k", b"x")
+    await site.ask("PUT", "/public/k", b"x", ("x-amz-acl", "public-read"))
     assert (await site.ask("GET", "/public/k", sign=anonymous)).status == 200
     body = b"<Tagging><TagSet/></Tagging>"
     for method, given in (("GET", b""), ("PUT", body), ("DELETE", b"")):
@@ -364,7 +364,7 @@ async def test_new_content_is_read_as_its_put_said_before_the_chain_knows(site: 
     world = site.world
     world.bucket("open", visibility=Visibility.PUBLIC_READ)
     world.chain_object("open", "k", b"x")
-    for acl, status in (("private", 403), ("public-read", 200), ("", 200)):
+    for acl, status in (("private", 403), ("public-read", 200), ("", 403)):
         more = [("x-amz-acl", acl)] if acl else []
         assert (await site.ask("PUT", "/open/k", b"x", *more)).status == 200
         assert (await site.ask("GET", "/open/k", sign=anonymous)).status == status

@@ -6,7 +6,7 @@ import pytest
 
 from sp.domain.errors import Overloaded
 from sp.runtime.limits import ByteBudget, Slots
-from tests.turns import loop_turn
+from tests.turns import turn
 
 
 def test_one_more_than_the_limit_is_refused_and_a_freed_slot_is_usable_again() -> None:
@@ -24,7 +24,7 @@ async def test_a_request_waits_until_enough_is_given_back() -> None:
     budget = ByteBudget(100)
     first = await budget.acquire(60)
     waiting = asyncio.create_task(budget.acquire(60))
-    await loop_turn()
+    await turn()
     assert not waiting.done()
     budget.release(first)
     assert await waiting == 60
@@ -35,9 +35,9 @@ async def test_the_first_in_line_is_served_first_even_if_a_smaller_one_would_fit
     budget = ByteBudget(100)
     held = await budget.acquire(50)
     large = asyncio.create_task(budget.acquire(80))
-    await loop_turn()
+    await turn()
     small = asyncio.create_task(budget.acquire(10))
-    await loop_turn()
+    await turn()
     assert not small.done()
     budget.release(held)
     assert await large == 80
@@ -54,9 +54,9 @@ async def test_a_cancelled_waiter_leaves_the_line() -> None:
     budget = ByteBudget(100)
     held = await budget.acquire(100)
     cancelled = asyncio.create_task(budget.acquire(100))
-    await loop_turn()
+    await turn()
     behind = asyncio.create_task(budget.acquire(40))
-    await loop_turn()
+    await turn()
     cancelled.cancel()
     await asyncio.wait([cancelled])
     budget.release(held)
@@ -67,7 +67,7 @@ async def test_a_waiter_cancelled_in_the_moment_it_is_served_hands_its_share_on(
     budget = ByteBudget(100)
     held = await budget.acquire(100)
     unlucky = asyncio.create_task(budget.acquire(100))
-    await loop_turn()
+    await turn()
     budget.release(held)  # grants to `unlucky`, which has not run yet
     unlucky.cancel()
     await asyncio.wait([unlucky])

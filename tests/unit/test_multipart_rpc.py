@@ -25,6 +25,7 @@ from sp.domain.multipart import (
     UploadState,
 )
 from sp.domain.params import StorageParams
+from sp.runtime.chunks import Piece
 from sp.runtime.rpc import dial, serving
 from sp.wire import multipart as wire
 from tests.unit.gateway_world import ALICE
@@ -52,7 +53,7 @@ class Recorder:
             raise NoSuchUpload("none")
         return UPLOAD
 
-    async def put_part(self, upload_id: UploadId, number: int, body: AsyncIterator[bytes], ending: PartEnding) -> Part:
+    async def put_part(self, upload_id: UploadId, number: int, body: AsyncIterator[Piece], ending: PartEnding) -> Part:
         payload = b"".join([chunk async for chunk in body])
         digests = ending()
         return Part(

@@ -1,5 +1,6 @@
 """Answering: will this provider keep a column? Whom it believes, and what it refuses and why."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,10 +14,12 @@ from piecestore.memory import MemoryStore
 from sp.crypto.hashing import keccak256
 from sp.domain.addresses import signer_of
 from sp.domain.approvals import CLOCK_SKEW_S, MESSAGE_LIFETIME_S, ApprovalRequest, ObjectRef
-from sp.domain.errors import ApprovalRefused, InvalidRequest, SignatureError, UnknownProvider
+from sp.domain.errors import ApprovalRefused, InvalidRequest, Overloaded, SignatureError, UnknownProvider
 from sp.domain.ids import Address, ObjectId
 from sp.domain.ledger import ContentUpdate, ObjectStatus, SpStatus
+from sp.runtime.limits import Slots, SlotsBySender
 from sp.runtime.pool import CpuPool
+from tests.turns import turn
 from tests.unit.ledger_double import NOW_S, PARAMS, LedgerDouble
 from tests.unit.providers import Provider, Providers, clock
 
@@ -65,6 +68,8 @@ async def world(tmp_path: Path) -> AsyncIterator[World]:
             rules=Rules(0, GIB, frozenset(), frozenset()),
             door=Door(),
             seen=SeenNonces(100),
+            questions=Slots("questions", 8),
+            questions_each=SlotsBySender("questions", 2),
             lifetime_s=3600,
             version="1",
         )
@@ -102,7 +107,7 @@ async def test_a_stranger_is_not_answered(world: World) -> None:
 
 
 async def test_a_provider_out_of_service_is_not_answered(world: World) -> None:
-    world.ledger.providers[world.asker.operator] = replace(world.asker.record, status=SpStatus.GRACEFUL_EXITING)
+    world.ledger.providers[world.asker.operator] = replace(world.asker.record, status=SpStatus.FORCED_EXITING)
     with pytest.raises(UnknownProvider):
         await world.ask(world.request())
 
@@ -262,3 +267,91 @@ async def test_a_discontinued_object_is_refused(world: World) -> None:
     found = world.ledger.add_object(42, "photos", "cat.jpg", 5000)
     world.ledger.objects[found.id] = replace(found, status=ObjectStatus.DISCONTINUED)
     assert "discontinued" in await world.refusal()
+
+
+# --- how many at once
+
+
+class SlowStore(MemoryStore):
+    """Says how much is free once it may."""
+
+    def __init__(self) -> None:
+        super().__init__(capacity_bytes=10 * GIB)
+        self.go_on = asyncio.Event()
+
+    async def free_bytes(self) -> int:
+        await self.go_on.wait()
+        return await super().free_bytes()
+
+
+async def test_a_flood_of_questions_from_one_provider_is_refused_while_another_is_served(world: World) -> None:
+    other = world.providers.add("other")
+    store = SlowStore()
+    answering = replace(world.answering, store=store)
+    flood = []
+    for _ in range(20):
+        request = world.request()
+        signature = await world.asker.signer.sign(request)
+        flood.append(asyncio.create_task(answering.answer(request, signature)))
+    await turn(5)
+    refused = [task for task in flood if task.done()]
+    assert len(refused) == 18, "two of one asker at once"
+    assert all(isinstance(task.exception(), Overloaded) for task in refused)
+    question = replace(world.request(), asker=other.operator)
+    served = asyncio.create_task(answering.answer(question, await other.signer.sign(question)))
+    await turn(5)
+    assert not served.done()
+    store.go_on.set()
+    assert (await served)[0].approval.asker == other.operator
+    await asyncio.wait(flood)
+    assert sum(task.exception() is None for task in flood) == 2
+    await answering.answer(request := world.request(), await world.asker.signer.sign(request))
+
+
+async def test_who_does_not_prove_who_it_is_uses_up_nobody_s_share(world: World) -> None:
+    liar, store = world.providers.add("liar"), SlowStore()
+    answering = replace(world.answering, store=store)
+    for _ in range(5):
+        request = world.request()
+        signature = await liar.signer.sign(replace(request, asker=liar.operator))
+        with pytest.raises(SignatureError):
+            await answering.answer(request, signature)
+    assert answering.questions_each.of(world.asker.operator).taken == 0
+    store.go_on.set()
+    await answering.answer(request := world.request(), await world.asker.signer.sign(request))
+
+
+# --- when somebody leaves
+
+
+async def sealed_with(world: World, *, me: bool, status: SpStatus) -> None:
+    """The object is sealed: its first column with a provider of this status, its last, or not, with this one."""
+    other = world.providers.add("other")
+    world.ledger.providers[other.operator] = replace(other.record, status=status)
+    stays = world.providers.add("stays").operator
+    world.ledger.add_bucket("photos", world.asker.operator)
+    world.ledger.add_object(42, "photos", "cat.jpg", 5000)
+    last = world.me.operator if me else stays
+    world.ledger.seal(42, (other.operator, *(stays for _ in range(4)), last))
+
+
+@pytest.mark.parametrize("status", [SpStatus.GRACEFUL_EXITING, SpStatus.FORCED_EXITING])
+async def test_a_column_of_a_sealed_object_is_taken_over_from_one_who_leaves(world: World, status: SpStatus) -> None:
+    await sealed_with(world, me=False, status=status)
+    assert await world.ask(world.request()) == 10 * GIB
+
+
+@pytest.mark.parametrize("status", [SpStatus.IN_SERVICE, SpStatus.IN_MAINTENANCE, SpStatus.IN_JAILED])
+async def test_nothing_is_taken_over_from_one_who_stays(world: World, status: SpStatus) -> None:
+    await sealed_with(world, me=False, status=status)
+    assert await world.refusal() == "sealed already"
+
+
+async def test_who_keeps_a_column_takes_no_second_one(world: World) -> None:
+    await sealed_with(world, me=True, status=SpStatus.GRACEFUL_EXITING)
+    assert await world.refusal() == "keeping another column of it"
+
+
+async def test_a_primary_that_leaves_may_still_find_homes_for_what_it_has_acknowledged(world: World) -> None:
+    world.ledger.providers[world.asker.operator] = replace(world.asker.record, status=SpStatus.GRACEFUL_EXITING)
+    assert await world.ask(world.request()) == 10 * GIB

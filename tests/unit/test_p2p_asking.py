@@ -21,6 +21,7 @@ from sp.domain.errors import (
     ApprovalRefused,
     ConfigError,
     InvalidRequest,
+    Overloaded,
     ServiceUnavailable,
     TooFewApprovals,
     UnknownProvider,
@@ -29,10 +30,11 @@ from sp.domain.ids import Address, ObjectId, Signature
 from sp.domain.jobs import PeerRecord
 from sp.domain.ledger import SpStatus
 from sp.runtime.clock import ManualClock
+from sp.runtime.limits import Slots, SlotsBySender
 from sp.runtime.pool import CpuPool
 from spdb.database import open_database
 from spdb.peers import Peers
-from tests.turns import loop_turn
+from tests.turns import turn
 from tests.unit.ledger_double import NOW_S, PARAMS, LedgerDouble
 from tests.unit.providers import Provider, Providers, clock
 
@@ -72,6 +74,8 @@ def answering(provider: Provider, ledger: LedgerDouble) -> Answering:
         rules=Rules(0, 0, frozenset(), frozenset()),
         door=Door(),
         seen=SeenNonces(100),
+        questions=Slots("questions", 8),
+        questions_each=SlotsBySender("questions", 2),
         lifetime_s=3600,
         version="1",
     )
@@ -325,8 +329,8 @@ async def test_a_caller_with_other_wishes_waits_for_the_round_before(world: Worl
 
 async def test_a_cancelled_caller_does_not_take_the_round_from_another(world: World) -> None:
     first, second = asyncio.create_task(world.get()), asyncio.create_task(world.get())
-    await loop_turn()
-    await loop_turn()
+    await turn()
+    await turn()
     first.cancel()
     assert len((await second).accepted) >= 7
 
@@ -336,7 +340,7 @@ async def test_with_its_last_caller_a_round_ends(world: World) -> None:
         world.replace_answer(number, never)
     caller = asyncio.create_task(world.get())
     while len(world.street.asked) < 8:
-        await loop_turn()
+        await turn()
     caller.cancel()
     with pytest.raises(asyncio.CancelledError):
         await caller
@@ -397,3 +401,32 @@ async def test_a_provider_refusal_that_claims_to_be_long_is_cut(world: World) ->
     world.replace_answer(0, chatter)
     approvals = await world.get(needed=6, spares=2)
     assert len(dict(approvals.refused)[world.others[0].operator]) == 200
+
+
+async def busy(request: ApprovalRequest, signature: Signature) -> Accepted:
+    raise Overloaded("questions for approvals")
+
+
+async def test_a_busy_provider_is_left_alone_for_a_moment_and_not_frozen(world: World) -> None:
+    honest = world.honest(0)
+    world.replace_answer(0, busy)
+    approvals = await world.get(needed=7, spares=0)
+    assert dict(approvals.refused)[world.others[0].operator].startswith("busy: ")
+    assert [record.provider for record in await world.node.records.all() if record.failures] == []
+    world.replace_answer(0, honest)
+    world.street.asked.clear()
+    await world.get(needed=7, spares=0)
+    assert "sp0" not in world.street.asked, "the others are enough"
+    world.clock.advance(1.0)
+    world.street.asked.clear()
+    await world.get(needed=8, spares=0)
+    assert "sp0" in world.street.asked
+
+
+async def test_a_busy_provider_is_asked_again_at_once_where_the_others_are_not_enough(world: World) -> None:
+    honest = world.honest(0)
+    world.replace_answer(0, busy)
+    with pytest.raises(TooFewApprovals, match="busy: At the configured limit"):
+        await world.get(needed=8, spares=0)
+    world.replace_answer(0, honest)
+    assert len((await world.get(needed=8, spares=0)).accepted) == 8

@@ -30,7 +30,7 @@ from sp.domain.ids import Address, ObjectId, RedundancyIndex, SegmentIndex
 from sp.domain.jobs import ReceivedState
 from sp.domain.ledger import ContentUpdate, ObjectStatus, SpStatus
 from sp.domain.pieces import EcPieceKey
-from tests.turns import loop_turn
+from tests.turns import turn
 from tests.unit.ledger_double import NOW_S, PARAMS
 from tests.unit.receivers import (
     COLUMN,
@@ -263,8 +263,8 @@ async def test_an_object_that_appears_a_block_later_is_waited_for(world: World) 
     world = reconfigured(world, ReceiverConfig(chain_lag_s=30.0))
     sending = asyncio.create_task(world.send(GROUP))
     while not world.receiver.newest._newest:
-        await loop_turn()
-    await loop_turn()
+        await turn()
+    await turn()
     world.on_chain(GROUP)
     world.ledger.block()
     _, receipt = await sending

@@ -10,7 +10,7 @@ import structlog
 from sp.domain.errors import JobMoved
 from sp.runtime.chores import Chore, Chores
 from sp.runtime.clock import ManualClock
-from tests.unit.turns import turn
+from tests.turns import turn
 
 
 class Work:

@@ -3,7 +3,7 @@ from __future__ import annotations
 import asyncio
 
 from sp.runtime.clock import ManualClock, SystemClock, wait_set
-from tests.unit.turns import turn
+from tests.turns import turn
 
 
 async def slept(clock: ManualClock, seconds: float, order: list[float]) -> None:

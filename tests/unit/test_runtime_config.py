@@ -48,6 +48,23 @@ def read(tmp_path: Path, text: str, **environ: str) -> ConfigFile:
     return load(path, environ)
 
 
+@pytest.mark.parametrize("service", ["gateway", "uploader", "downloader", "tasknode", "signer", "p2p", "receiver"])
+@pytest.mark.parametrize("address", ["0.0.0.0:9400", "10.0.0.1:9400", "[::]:9400", "sp0-signer:9400"])
+def test_an_internal_endpoint_that_other_hosts_reach_needs_mutual_tls(
+    tmp_path: Path, service: str, address: str
+) -> None:
+    endpoint = {"endpoint": {service: address}}
+    with pytest.raises(ConfigError, match=rf"\[endpoint\] {service}"):
+        common(ConfigFile.from_mapping(endpoint, tmp_path))
+    tls = {"tls": {"ca": "ca.pem", "certificate": "sp.pem", "key": "sp.key"}}
+    assert getattr(common(ConfigFile.from_mapping(endpoint | tls, tmp_path)).endpoint, service) == address
+
+
+@pytest.mark.parametrize("address", ["unix:run/x.sock", "127.0.0.1:9400", "[::1]:9400", "localhost:9400"])
+def test_an_internal_endpoint_of_this_host_needs_none(tmp_path: Path, address: str) -> None:
+    assert common(ConfigFile.from_mapping({"endpoint": {"signer": address}}, tmp_path)).endpoint.signer
+
+
 def test_every_type_of_value_is_read(tmp_path: Path) -> None:
     text = """
     [s]

@@ -126,3 +126,12 @@ def test_logs_go_to_stderr_only() -> None:
     answer = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert answer.stdout == ""
     assert "hello" in answer.stderr
+
+
+def test_a_plain_line_stays_one_line_whatever_is_in_it(configured: Any) -> None:
+    written = configured(LogConfig())
+    log.get_logger("a.module").info("piece stored", key="two words", path="/a\nfake [error  ] forged", size_bytes=3)
+    (line,) = written().splitlines()
+    assert line.endswith(
+        "piece stored [a.module] key='two words' path='/a\\nfake [error  ] forged' size_bytes=3 service=uploader"
+    )

@@ -13,7 +13,7 @@ from sp.runtime import ready as ready_module
 from sp.runtime.metrics import counter, gauge
 from sp.runtime.monitor import LAG, monitoring, probe_lag
 from sp.runtime.ready import Readiness
-from tests.unit.turns import turn
+from tests.turns import turn
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ import pytest
 from sp.runtime.chores import Chore
 from sp.runtime.clock import ManualClock
 from sp.runtime.parts import Parts
-from tests.unit.turns import turn
+from tests.turns import turn
 
 
 class Openings:

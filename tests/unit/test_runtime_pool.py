@@ -7,7 +7,8 @@ import pytest
 
 from sp.runtime import log
 from sp.runtime.pool import QUEUED_PER_THREAD, CpuPool
-from tests.unit.turns import turn
+from sp.runtime.work import Work
+from tests.turns import turn
 
 
 async def begun(event: threading.Event) -> None:
@@ -83,11 +84,11 @@ async def test_no_more_than_the_bound_is_queued_and_cancelled_callers_leave_no_h
     async with CpuPool(threads) as pool:
         running = [asyncio.create_task(pool.run(work, number)) for number in range(bound + 5)]
         await turn(3)
-        assert pool._slots.locked()
+        assert pool._slots[Work.FOREGROUND].locked()
         for task in running[bound:]:
             task.cancel()
         await asyncio.wait(running[bound:])
-        assert pool._slots.locked()
+        assert pool._slots[Work.FOREGROUND].locked()
         go_on.set()
         await asyncio.gather(*running[:bound])
         assert sorted(ran) == list(range(bound))

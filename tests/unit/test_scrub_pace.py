@@ -13,6 +13,7 @@ from receiver.damage import FIRST_PAUSE_S, LONGEST_PAUSE_S, DamagedPieces
 from sp.domain.ids import Checksum, JobId, ObjectId, RedundancyIndex, SegmentIndex
 from sp.domain.pieces import SegmentKey
 from sp.runtime.clock import ManualClock
+from sp.runtime.limits import ByteBudget
 from sp.runtime.pace import LOOK_S, PATIENCE_S, Pace
 from sp.runtime.pool import CpuPool
 
@@ -38,12 +39,11 @@ async def test_a_segment_is_read_no_faster_than_the_rate_allows() -> None:
     clock, store, payload = ManualClock(), MemoryStore(), bytes(10 * BLOCK_BYTES)
     await store.put(KEY, payload)
     checksum = Checksum(hashlib.sha256(payload).digest())
-    async with CpuPool(1) as pool:
-        reader = SegmentReader(store, pool)
-        pace = Pace(2 * BLOCK_BYTES, clock, lambda: False)
-        took_s = await seconds_of(reader.verify(KEY, len(payload), checksum, pace), clock, 0.125)
-        assert 4.5 <= took_s <= 5.0  # ten blocks at two a second; the last need not be waited for
-        again_s = await seconds_of(reader.verify(KEY, len(payload), checksum, pace), clock, 0.125)
+    reader = SegmentReader(store, ByteBudget(1))
+    pace = Pace(2 * BLOCK_BYTES, clock, lambda: False)
+    took_s = await seconds_of(reader.verify(KEY, len(payload), checksum, pace), clock, 0.125)
+    assert 4.5 <= took_s <= 5.0  # ten blocks at two a second; the last need not be waited for
+    again_s = await seconds_of(reader.verify(KEY, len(payload), checksum, pace), clock, 0.125)
     assert took_s + again_s >= 9.5
 
 

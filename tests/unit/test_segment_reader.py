@@ -9,6 +9,7 @@ from random import Random
 import pytest
 
 from downloader.reading import BLOCK_BYTES, SegmentReader
+from piecestore.faulty import FaultyStore
 from piecestore.memory import MemoryStore
 from piecestore.store import Absorb
 from sp.domain.errors import PieceCorrupt, ShortPiece
@@ -43,6 +44,15 @@ class RottingStore(MemoryStore):
         block = block if self.reads >= 0 else bytes([block[0] ^ 1]) + block[1:]
         if absorb is not None:
             absorb(block)
+        return block
+
+
+class CountingStore(MemoryStore):
+    bytes_read = 0
+
+    async def get(self, key: PieceKey, start: int = 0, stop: int | None = None, absorb: Absorb | None = None) -> bytes:
+        block = await super().get(key, start, stop, absorb)
+        self.bytes_read += len(block)
         return block
 
 
@@ -121,3 +131,36 @@ async def test_a_segment_that_is_too_short_is_refused(memory: int) -> None:
     with pytest.raises(ShortPiece):
         await all_of(SegmentReader(store, budget), 0, SIZE)
     assert budget.used_bytes == 0
+
+
+@pytest.mark.parametrize("memory", [ROOM, NO_ROOM], ids=["kept", "read again"])
+async def test_a_range_of_a_segment_that_was_verified_before_costs_its_own_blocks_alone(memory: int) -> None:
+    store = CountingStore()
+    await store.put(KEY, PAYLOAD)
+    reader = SegmentReader(store, ByteBudget(memory))
+    await all_of(reader, 0, 1)
+    store.bytes_read = 0
+    assert await all_of(reader, BLOCK_BYTES + 3, BLOCK_BYTES + 9) == PAYLOAD[BLOCK_BYTES + 3 : BLOCK_BYTES + 9]
+    assert store.bytes_read == BLOCK_BYTES
+
+
+async def test_a_segment_that_rots_after_it_was_verified_is_found_out_by_the_next_reader() -> None:
+    store = FaultyStore(MemoryStore())
+    await store.put(KEY, PAYLOAD)
+    reader = SegmentReader(store, ByteBudget(ROOM))
+    await all_of(reader, 0, SIZE)
+    store.corrupt(KEY, BLOCK_BYTES + 5)
+    got = bytearray()
+    with pytest.raises(PieceCorrupt):
+        await all_of(reader, 0, SIZE, got)
+    assert got == PAYLOAD[:BLOCK_BYTES]
+
+
+async def test_what_is_noted_of_one_content_says_nothing_of_another_under_the_same_key() -> None:
+    store = MemoryStore()
+    await store.put(KEY, PAYLOAD)
+    reader = SegmentReader(store, ByteBudget(ROOM))
+    await all_of(reader, 0, SIZE)
+    with pytest.raises(PieceCorrupt):
+        async with aclosing(reader.read(KEY, SIZE, Checksum(bytes(32)), 0, SIZE)) as blocks:
+            await anext(blocks)

@@ -4,6 +4,7 @@ import asyncio
 import base64
 import hashlib
 import hmac
+import json
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
@@ -40,17 +41,20 @@ from sp.domain.errors import (
 from sp.domain.ids import Address, Checksum, ObjectId, RedundancyIndex, Signature
 from sp.domain.ledger import SpStatus, Visibility
 from sp.domain.messages import (
+    MsgCompleteStorageProviderExit,
     MsgCreateBucket,
     MsgCreateObject,
     MsgDeleteBucket,
     MsgRejectSealObject,
     MsgSealObject,
+    MsgStorageProviderExit,
+    MsgStorageProviderForcedExit,
     MsgUpdateStorageProviderStatus,
     TxMessage,
 )
 from sp.runtime.clock import ManualClock
 from sp.runtime.pool import CpuPool
-from tests.turns import loop_turn
+from tests.turns import turn
 from tests.unit.ledger_double import NOW_S, PARAMS, LedgerDouble
 from tests.unit.providers import Provider, Providers, clock, counting_bytes
 
@@ -116,6 +120,9 @@ async def test_each_key_submits_only_what_is_its_business(me: Provider, ledger: 
         MsgUpdateStorageProviderStatus(record.operator, SpStatus.IN_MAINTENANCE),
         MsgSealObject(record.seal, "photos", "cat.jpg", (OTHER,), (Signature(b"\1" * 65),)),
         bucket(account.address),
+        MsgStorageProviderExit(record.operator),
+        MsgCompleteStorageProviderExit(record.operator),
+        MsgStorageProviderForcedExit(account.address, OTHER),
     ]
     refused: list[TxMessage] = [
         MsgUpdateStorageProviderStatus(record.seal, SpStatus.IN_SERVICE),
@@ -126,6 +133,8 @@ async def test_each_key_submits_only_what_is_its_business(me: Provider, ledger: 
         bucket(record.funding),
         bucket(record.gc),
         MsgDeleteBucket(record.approval, "photos"),
+        MsgStorageProviderExit(record.seal),
+        MsgStorageProviderForcedExit(record.operator, OTHER),
     ]
     for message in allowed:
         await me.signer.submit(message)
@@ -180,8 +189,8 @@ async def test_after_a_lost_answer_the_next_transaction_waits_for_the_block_that
         await me.signer.submit(status(me))
     waiting = asyncio.create_task(me.signer.submit(status(me)))
     while ledger.broadcasts < 2:
-        await loop_turn()
-    await loop_turn()
+        await turn()
+    await turn()
     assert not waiting.done()
     ledger.block()
     await waiting
@@ -209,7 +218,7 @@ async def test_a_nonce_that_stays_wrong_is_given_up_after_three_tries(me: Provid
     submitting = asyncio.create_task(me.signer.submit(status(me)))
     while not submitting.done():
         ledger.block()
-        await loop_turn()
+        await turn()
     with pytest.raises(TxRefused, match="sequence mismatch"):
         await submitting
     assert ledger.broadcasts == 3
@@ -221,7 +230,7 @@ async def test_one_key_waiting_does_not_hold_up_another(me: Provider, ledger: Le
         await me.signer.submit(status(me))
     waiting = asyncio.create_task(me.signer.submit(status(me)))
     while ledger.broadcasts < 2:
-        await loop_turn()
+        await turn()
     await me.signer.submit(MsgRejectSealObject(me.record.seal, "photos", "cat.jpg"))
     assert not waiting.done()
     ledger.block()
@@ -296,6 +305,22 @@ async def test_an_account_file_is_useless_under_another_keystore(signer: SignerS
         book.secret_of(account.access_key_id)
     with pytest.raises(KeystoreLocked):
         book.private_key_of(account.address)
+
+
+@pytest.mark.parametrize("damage", ["zz", "", "00", "1" * 80])
+async def test_an_account_whose_file_is_damaged_is_locked_and_no_other_is(signer: SignerService, damage: str) -> None:
+    """Not a mistake of ours, which it would be as a ValueError."""
+    account, _ = await signer.create_account("alice")
+    other, secret = await signer.create_account("bob")
+    book = signer.accounts
+    path = book._directory / "alice.json"
+    document = json.loads(path.read_text())
+    path.write_text(json.dumps(document | {"private_key": damage, "secret_access_key": damage}))
+    again = AccountBook(path.parent, book._key, counting_bytes("x"))
+    for read in (lambda: again.secret_of(account.access_key_id), lambda: again.private_key_of(account.address)):
+        with pytest.raises(KeystoreLocked):
+            read()
+    assert again.secret_of(other.access_key_id) == secret
 
 
 async def test_the_same_import_again_is_a_no_op_and_any_other_is_refused(signer: SignerService) -> None:

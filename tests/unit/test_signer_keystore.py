@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from cli.sp_files import SpPlan, make_sp
 from signer.files import write_whole
 from signer.keystore import PASSWORD_VARIABLE, ROLES, create_keystore, load, open_keystore
 from signer.sealing import Stretching
@@ -60,6 +61,36 @@ def test_keys_cannot_be_swapped_between_roles(path: Path) -> None:
         open_keystore(path, PASSWORD)
 
 
+def test_whatever_is_changed_of_a_keystore_opens_no_other_keys(path: Path) -> None:
+    """Every sealed text and every parameter, each at its first, middle and last place."""
+    made = create_keystore(path, PASSWORD, counting_bytes("a"), stretching=QUICK)
+    original = path.read_text()
+    document = json.loads(original)
+    sealed = [each["sealed"] for each in document["keys"].values()] + [document["account_key"]]
+    for text in [*sealed, document["scrypt"]["salt"]]:
+        for at in (0, len(text) // 2, len(text) - 1):
+            changed = text[:at] + ("1" if text[at] == "0" else "0") + text[at + 1 :]
+            path.write_text(original.replace(text, changed))
+            with pytest.raises(KeystoreLocked):
+                open_keystore(path, PASSWORD)
+        path.write_text(original.replace(text, text[:-2]))
+        with pytest.raises((KeystoreLocked, ConfigError)):
+            open_keystore(path, PASSWORD)
+    path.write_text(original)
+    assert open_keystore(path, PASSWORD).addresses == made
+
+
+def test_the_password_and_the_keystore_of_a_new_sp_are_its_owners_alone(tmp_path: Path) -> None:
+    dir = tmp_path / "sp"
+    make_sp(dir, SpPlan("sp", "http://h:1", "h:2", "h:3", "h:4", throwaway=True))
+    assert {name: stat.S_IMODE((dir / name).stat().st_mode) for name in ("keys.json", "password")} == {
+        "keys.json": 0o600,
+        "password": 0o600,
+    }
+    assert stat.S_IMODE(dir.stat().st_mode) & 0o077 == 0
+    assert len((dir / "password").read_text().strip()) >= 40
+
+
 def test_a_keystore_is_never_overwritten(path: Path) -> None:
     made = create_keystore(path, PASSWORD, counting_bytes("a"), stretching=QUICK)
     with pytest.raises(ConfigError, match="exists already"):
@@ -77,10 +108,10 @@ def test_another_file_is_no_keystore(path: Path, content: str) -> None:
 def test_a_forged_file_cannot_ask_for_gigabytes_of_memory(path: Path) -> None:
     create_keystore(path, PASSWORD, counting_bytes("a"), stretching=QUICK)
     document = json.loads(path.read_text())
-    document["scrypt"]["log2_n"] = 40
-    path.write_text(json.dumps(document))
-    with pytest.raises(ConfigError, match="out of bounds"):
-        open_keystore(path, PASSWORD)
+    for parameters in ({"log2_n": 40}, {"log2_n": 20, "r": 16}):
+        path.write_text(json.dumps(document | {"scrypt": document["scrypt"] | parameters}))
+        with pytest.raises(ConfigError, match="out of bounds"):
+            open_keystore(path, PASSWORD)
 
 
 def test_the_environment_overrides_one_key(path: Path, tmp_path: Path) -> None:
@@ -113,6 +144,13 @@ def test_the_password_is_the_first_line_of_its_file(path: Path, tmp_path: Path) 
     password_file = tmp_path / "password"
     password_file.write_text(f"{PASSWORD}\nwritten by the deployment\n")
     assert load(path, password_file, {}).addresses == made
+
+
+def test_a_password_file_that_is_no_text_is_a_configuration_error(path: Path, tmp_path: Path) -> None:
+    create_keystore(path, PASSWORD, counting_bytes("a"), stretching=QUICK)
+    (tmp_path / "password").write_bytes(b"\xff\xfe")
+    with pytest.raises(ConfigError, match="password_file"):
+        load(path, tmp_path / "password", {})
 
 
 @pytest.mark.parametrize("given", [None, "absent"])

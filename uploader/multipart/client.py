@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
+from contextlib import aclosing
 from dataclasses import dataclass, field
-from typing import Final, Protocol, cast
+from typing import Final, Protocol
 
 import grpc
 
@@ -14,9 +15,9 @@ from proto.multipart_pb2_grpc import MultipartStub
 from sp.domain.ids import UploadId
 from sp.domain.jobs import PutOrder
 from sp.domain.multipart import Completion, Part, Upload, UploadOrder, UploadsPage, UploadsQuery
-from sp.runtime.chunks import chunks_of
+from sp.runtime.chunks import Piece, coalesced
+from sp.runtime.neighbour import neighbour
 from sp.runtime.parts import Parts
-from sp.runtime.rpc import dial
 from sp.wire import multipart as wire
 from sp.wire.jobs import put_order_pb
 
@@ -47,7 +48,7 @@ class Multipart(Protocol):
     async def find(self, upload_id: UploadId) -> Upload:
         """In whatever state. NoSuchUpload."""
 
-    async def put_part(self, upload_id: UploadId, number: int, body: AsyncIterator[bytes], ending: PartEnding) -> Part:
+    async def put_part(self, upload_id: UploadId, number: int, body: AsyncIterator[Piece], ending: PartEnding) -> Part:
         """Store one part; it replaces the one of the same number. Acknowledged only when `body` ends by itself; what
         `body` raises comes out again here, and the part that was there before stays. NoSuchUpload, UploadCompleting,
         UploadMoved, ObjectTooLarge, Overloaded, StoreFull."""
@@ -83,14 +84,14 @@ class MultipartClient:
     async def find(self, upload_id: UploadId) -> Upload:
         return wire.upload(await self._stub.Find(pb.UploadKey(id=upload_id)))
 
-    async def put_part(self, upload_id: UploadId, number: int, body: AsyncIterator[bytes], ending: PartEnding) -> Part:
+    async def put_part(self, upload_id: UploadId, number: int, body: AsyncIterator[Piece], ending: PartEnding) -> Part:
         """See Multipart.put_part. A body that raises leaves the stream without its commit, which gives the part up."""
         call = self._stub.PutPart(timeout=PART_TIMEOUT_S)
         try:
             await call.write(pb.PartFrame(open=pb.PartOpen(upload_id=upload_id, number=number)))
-            async for chunk in body:
-                for piece in chunks_of(chunk):
-                    await call.write(pb.PartFrame(chunk=piece))
+            async with aclosing(coalesced(body)) as chunks:
+                async for chunk in chunks:
+                    await call.write(pb.PartFrame(chunk=chunk))
             digests = ending()
             await call.write(pb.PartFrame(commit=pb.PartCommit(md5=digests.md5, checksums=digests.checksums)))
             await call.done_writing()
@@ -124,9 +125,4 @@ class MultipartClient:
 
 async def connect(parts: Parts) -> Multipart:
     """The one of this SP: in this process, else a client of the Uploader at its endpoint."""
-    if local := parts.local("multipart"):
-        return cast("Multipart", local)
-    target, tls = parts.common.endpoint.uploader, parts.common.tls
-    return MultipartClient(
-        await parts.once(f"channel {target}", lambda: dial(target, tls=tls, timeout_s=CALL_TIMEOUT_S))
-    )
+    return await neighbour(parts, "multipart", parts.common.endpoint.uploader, MultipartClient, CALL_TIMEOUT_S)

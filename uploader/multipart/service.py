@@ -28,9 +28,11 @@ from sp.domain.multipart import (
     listed_etag,
     upload_id_text,
 )
+from sp.domain.part_layout import without_layout
+from sp.runtime.admission import Admission
+from sp.runtime.chunks import Piece
 from sp.runtime.clock import Clock
 from sp.runtime.leases import kept
-from sp.runtime.limits import Slots
 from sp.runtime.log import get_logger
 from sp.runtime.pool import CpuPool
 from sp.runtime.tasks import Tasks
@@ -52,7 +54,8 @@ ELSEWHERE_POLL_S: Final = 1.0
 class MultipartService:
     """Multipart (uploader.multipart.client has the contract).
 
-    slots: parts at once; tasks: own the completions, which outlive the requests that asked for them
+    admission: of parts; the one of whole puts
+    tasks: own the completions, which outlive the requests that asked for them
     turns: completions at work at once; the others wait, under their lease
     """
 
@@ -62,7 +65,7 @@ class MultipartService:
     pool: CpuPool
     clock: Clock
     config: UploaderConfig
-    slots: Slots
+    admission: Admission
     tasks: Tasks
     turns: asyncio.Semaphore
     _completing: dict[UploadId, asyncio.Task[None]] = field(default_factory=dict)
@@ -73,9 +76,9 @@ class MultipartService:
     async def find(self, upload_id: UploadId) -> Upload:
         return await self.uploads.find(upload_id)
 
-    async def put_part(self, upload_id: UploadId, number: int, body: AsyncIterator[bytes], ending: PartEnding) -> Part:
+    async def put_part(self, upload_id: UploadId, number: int, body: AsyncIterator[Piece], ending: PartEnding) -> Part:
         staging = Staging(self.pieces, self.uploads, self.clock, self.config.staged_piece_bytes, self.config.lease_ms)
-        with self.slots.slot():
+        async with self.admission.admitted(None):
             return await staging.put(upload_id, number, body, ending)
 
     async def parts(self, upload_id: UploadId, after: int, limit: int) -> list[Part]:
@@ -152,7 +155,7 @@ class MultipartService:
             receipt = await self.uploader.put_and(finish, whole, payload)
         return replace(
             claimed,
-            order=replace(claimed.order, headers=whole.headers),
+            order=replace(claimed.order, headers=without_layout(whole.headers)),
             state=UploadState.COMPLETED,
             job_id=receipt.job_id,
             payload_size=receipt.payload_size,

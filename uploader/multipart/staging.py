@@ -9,6 +9,7 @@ from piecestore.store import PieceStore
 from sp.domain.errors import ObjectTooLarge, UploadMoved
 from sp.domain.ids import UploadId
 from sp.domain.multipart import MAX_PART_BYTES, Part, PartState, upload_id_text
+from sp.runtime.chunks import Piece
 from sp.runtime.clock import Clock
 from sp.runtime.leases import kept
 from spdb.multipart import MultipartUploads
@@ -27,7 +28,7 @@ class Staging:
     piece_bytes: int
     lease_ms: int
 
-    async def put(self, upload_id: UploadId, number: int, body: AsyncIterator[bytes], ending: PartEnding) -> Part:
+    async def put(self, upload_id: UploadId, number: int, body: AsyncIterator[Piece], ending: PartEnding) -> Part:
         """See uploader.multipart.client.Multipart.put_part. The row is there before the first piece is, so that no
         piece is without a row; `body` is not asked for a byte before."""
         begun = await self.uploads.begin_part(upload_id, number, self.piece_bytes, self.lease_ms)
@@ -39,7 +40,7 @@ class Staging:
             raise
         return part
 
-    async def _stored(self, begun: Part, body: AsyncIterator[bytes], ending: PartEnding) -> Part:
+    async def _stored(self, begun: Part, body: AsyncIterator[Piece], ending: PartEnding) -> Part:
         async def renew() -> bool:
             return await self.uploads.renew_part(begun, self.lease_ms)
 
