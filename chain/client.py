@@ -6,6 +6,7 @@ from typing import Protocol
 
 from sp.domain.ids import Address, ObjectId, TxHash
 from sp.domain.ledger import (
+    NO_OBJECT,
     Action,
     Block,
     Bucket,
@@ -41,6 +42,14 @@ class Chain(Protocol):
 
     async def head_object_by_id(self, object_id: ObjectId) -> ChainObject:
         """NoSuchObjectId: rejected, deleted or never created."""
+
+    async def list_objects(
+        self, *, bucket: str = "", secondary: Address | None = None, after: ObjectId = NO_OBJECT, limit: int = 100
+    ) -> list[ChainObject]:
+        """The first objects with ids above `after`, in the order of their ids, at most `limit` (1 to 100).
+
+        bucket: only of this one, "" of any; secondary: only those sealed with this provider
+        """
 
     async def verify_permission(
         self, operator: Address | None, bucket: str, object_name: str | None, action: Action

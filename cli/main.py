@@ -11,7 +11,24 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
-from cli import accounts, chain, config, init, jobs, keys, objects, peers, run, scrub, status, transfer
+from cli import (
+    accounts,
+    certificates,
+    chain,
+    config,
+    exiting,
+    init,
+    jobs,
+    keys,
+    objects,
+    peers,
+    run,
+    scrub,
+    status,
+    transfer,
+    uploads,
+)
+from cli.bench.commands import bench
 from cli.output import note
 from cli.testnet import commands as testnet
 from sp.domain.errors import SpError
@@ -44,14 +61,18 @@ for command in (transfer.put, transfer.get, transfer.ls, transfer.rm, transfer.m
 app.add_typer(testnet.app, name="testnet", help="A whole network on this machine: a chain and its SPs.")
 app.add_typer(objects.app, name="objects", help="Stored objects: where their pieces are, and what proves them.")
 app.add_typer(jobs.app, name="jobs", help="Puts, from the first byte to the seal.")
+app.add_typer(uploads.app, name="uploads", help="Multipart uploads that have not ended.")
 app.command("peers")(peers.peers)
+app.command("bench")(bench)
 app.command("audit")(scrub.audit)
 app.command("repair")(scrub.repair)
 app.command("challenge")(scrub.challenge)
 app.add_typer(scrub.recover, name="recover", help="Bring back what a primary has lost with a disk.")
+app.add_typer(exiting.app, name="exit", help="Leave the network; who takes over what leaving SPs keep.")
 app.add_typer(chain.app, name="chain", help="What the chain says.")
 app.add_typer(accounts.app, name="accounts", help="Chain accounts whose keys an SP keeps for S3 users.")
 app.add_typer(keys.app, name="keys", help="The five keys of an SP (public addresses only).")
+app.command("certificates")(certificates.certificates)
 app.add_typer(config.app, name="config", help="The configuration of an SP.")
 
 

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
 app = typer.Typer(no_args_is_help=True)
 
+_SHOWN = ("redundancy_index", "sp", "operator", "status", "state", "integrity_hash")
+"""Of each secondary. status: what the chain says of that SP; one that leaves is replaced, see `sp exit status`."""
+
 
 @app.callback()
 def _group() -> None:
@@ -92,9 +95,7 @@ def object_record(
         "payload_size": job.payload_size,
         "primary": {"sp": known.moniker if known else primary, "operator": primary},
         "checksums": _checksums(job, rows, content),
-        "secondaries": [
-            {key: row[key] for key in ("redundancy_index", "sp", "operator", "state", "integrity_hash")} for row in rows
-        ],
+        "secondaries": [{key: row[key] for key in _SHOWN} for row in rows],
         "segments": _segments(job),
         "tx_hash": job.tx_hash,
         "headers": job.headers,
@@ -151,11 +152,8 @@ def _print(record: dict[str, Any]) -> None:
     plain = {k: v for k, v in record.items() if not isinstance(v, list | dict)}
     print_fields({**plain, "primary": record["primary"]["sp"], "integrity_hash": (record["checksums"] or [""])[0]})
     print_table(
-        ("column", "sp", "operator", "state", "integrity hash"),
-        (
-            (s["redundancy_index"], s["sp"], s["operator"], s["state"], s["integrity_hash"])
-            for s in record["secondaries"]
-        ),
+        ("column", "sp", "operator", "status", "state", "integrity hash"),
+        (tuple(s[key] for key in _SHOWN) for s in record["secondaries"]),
         "secondaries",
     )
     print_table(

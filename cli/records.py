@@ -63,6 +63,7 @@ def secondary_record(secondary: Secondary, providers: Providers) -> dict[str, An
         "redundancy_index": secondary.redundancy_index,
         "sp": known.moniker if known and known.moniker else secondary.provider,
         "operator": secondary.provider,
+        "status": known.status.name if known else "NOT_REGISTERED",
         "state": secondary.state.name,
         "integrity_hash": secondary.integrity_hash.hex() if secondary.integrity_hash else None,
         "signature": secondary.signature.hex() if secondary.signature else None,

@@ -31,7 +31,7 @@ recover = typer.Typer(no_args_is_help=True)
 
 @recover.callback()
 def _recover() -> None:
-    """Bring back what a primary has lost with a disk."""
+    """Bring back what an SP has lost with its disk, with or without its database."""
 
 
 def audit(
@@ -73,12 +73,13 @@ def recover_bucket(
     config: Config = None,
     as_json: Json = False,
 ) -> None:
-    """Rebuild every lost or damaged segment of a bucket at its primary. A run that was interrupted goes on where it
-    was; what cannot be rebuilt is named, and the rest goes on. Exit code 1: something is still missing."""
+    """Bring back every lost or damaged segment of a bucket at its primary; at another SP (--sp): the pieces it keeps of
+    it. What the database has lost, too, is known from the chain. A run that was interrupted goes on where it was; what
+    cannot be had back is named, and the rest goes on. Exit code 1: something is still missing."""
     from cli.context import Where
     from sp.domain.findings import ScrubOrder
 
-    order = ScrubOrder(bucket, repair=True, resume=not restart)
+    order = ScrubOrder(bucket, repair=True, resume=not restart, recover=True)
     _run(Where(dir, sp, config), order, True, as_json)
 
 
@@ -86,11 +87,25 @@ def recover_bucket(
 def recover_object(
     target: ObjectPath, dir: Dir = None, sp: Sp = None, config: Config = None, as_json: Json = False
 ) -> None:
-    """Rebuild every lost or damaged segment of an object at its primary. Exit code 1: something is still missing."""
+    """Bring back every lost or damaged segment of an object at its primary; at another SP (--sp): the pieces it keeps
+    of it. Exit code 1: something is still missing."""
     from cli.context import Where
     from sp.domain.findings import ScrubOrder
 
-    _run(Where(dir, sp, config), ScrubOrder(*bucket_and_name(target), repair=True), True, as_json)
+    order = ScrubOrder(*bucket_and_name(target), repair=True, recover=True)
+    _run(Where(dir, sp, config), order, True, as_json)
+
+
+@recover.command("all")
+def recover_all(
+    restart: Restart = False, dir: Dir = None, sp: Sp = None, config: Config = None, as_json: Json = False
+) -> None:
+    """Bring back everything that one SP had: its own objects, and the pieces it keeps for others."""
+    from cli.context import Where
+    from sp.domain.findings import ScrubOrder
+
+    order = ScrubOrder(repair=True, resume=not restart, recover=True)
+    _run(Where(dir, sp, config), order, True, as_json)
 
 
 def challenge(

@@ -829,6 +829,115 @@ class MsgUpdateParams(_message.Message):
 Global___MsgUpdateParams: _TypeAlias = MsgUpdateParams  # noqa: Y015
 
 @_typing.final
+class MsgStorageProviderExit(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    OPERATOR_FIELD_NUMBER: _builtins.int
+    operator: _builtins.str
+    def __init__(
+        self,
+        *,
+        operator: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["operator", b"operator"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___MsgStorageProviderExit: _TypeAlias = MsgStorageProviderExit  # noqa: Y015
+
+@_typing.final
+class MsgStorageProviderForcedExit(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    AUTHORITY_FIELD_NUMBER: _builtins.int
+    STORAGE_PROVIDER_FIELD_NUMBER: _builtins.int
+    authority: _builtins.str
+    storage_provider: _builtins.str
+    def __init__(
+        self,
+        *,
+        authority: _builtins.str = ...,
+        storage_provider: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["authority", b"authority", "storage_provider", b"storage_provider"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___MsgStorageProviderForcedExit: _TypeAlias = MsgStorageProviderForcedExit  # noqa: Y015
+
+@_typing.final
+class MsgCompleteStorageProviderExit(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    OPERATOR_FIELD_NUMBER: _builtins.int
+    operator: _builtins.str
+    def __init__(
+        self,
+        *,
+        operator: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["operator", b"operator"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___MsgCompleteStorageProviderExit: _TypeAlias = MsgCompleteStorageProviderExit  # noqa: Y015
+
+@_typing.final
+class MsgCompleteSwapIn(_message.Message):
+    """Of one column of one object: this chain has no groups."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    OPERATOR_FIELD_NUMBER: _builtins.int
+    BUCKET_FIELD_NUMBER: _builtins.int
+    OBJECT_NAME_FIELD_NUMBER: _builtins.int
+    OBJECT_ID_FIELD_NUMBER: _builtins.int
+    VERSION_FIELD_NUMBER: _builtins.int
+    REDUNDANCY_INDEX_FIELD_NUMBER: _builtins.int
+    TARGET_SP_FIELD_NUMBER: _builtins.int
+    SUCCESSOR_SP_FIELD_NUMBER: _builtins.int
+    SIGNATURE_FIELD_NUMBER: _builtins.int
+    operator: _builtins.str
+    """the primary SP's seal address"""
+    bucket: _builtins.str
+    object_name: _builtins.str
+    object_id: _builtins.int
+    version: _builtins.int
+    redundancy_index: _builtins.int
+    target_sp: _builtins.str
+    """operator address of the one that leaves"""
+    successor_sp: _builtins.str
+    """of the one in its place"""
+    signature: _builtins.bytes
+    """the successor's, of SecondarySpSignDoc, as in a seal"""
+    def __init__(
+        self,
+        *,
+        operator: _builtins.str = ...,
+        bucket: _builtins.str = ...,
+        object_name: _builtins.str = ...,
+        object_id: _builtins.int = ...,
+        version: _builtins.int = ...,
+        redundancy_index: _builtins.int = ...,
+        target_sp: _builtins.str = ...,
+        successor_sp: _builtins.str = ...,
+        signature: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bucket", b"bucket", "object_id", b"object_id", "object_name", b"object_name", "operator", b"operator", "redundancy_index", b"redundancy_index", "signature", b"signature", "successor_sp", b"successor_sp", "target_sp", b"target_sp", "version", b"version"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___MsgCompleteSwapIn: _TypeAlias = MsgCompleteSwapIn  # noqa: Y015
+
+@_typing.final
 class TxMessage(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -850,6 +959,10 @@ class TxMessage(_message.Message):
     EDIT_STORAGE_PROVIDER_FIELD_NUMBER: _builtins.int
     UPDATE_STORAGE_PROVIDER_STATUS_FIELD_NUMBER: _builtins.int
     UPDATE_PARAMS_FIELD_NUMBER: _builtins.int
+    STORAGE_PROVIDER_EXIT_FIELD_NUMBER: _builtins.int
+    STORAGE_PROVIDER_FORCED_EXIT_FIELD_NUMBER: _builtins.int
+    COMPLETE_STORAGE_PROVIDER_EXIT_FIELD_NUMBER: _builtins.int
+    COMPLETE_SWAP_IN_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def create_bucket(self) -> Global___MsgCreateBucket: ...
     @_builtins.property
@@ -886,6 +999,14 @@ class TxMessage(_message.Message):
     def update_storage_provider_status(self) -> Global___MsgUpdateStorageProviderStatus: ...
     @_builtins.property
     def update_params(self) -> Global___MsgUpdateParams: ...
+    @_builtins.property
+    def storage_provider_exit(self) -> Global___MsgStorageProviderExit: ...
+    @_builtins.property
+    def storage_provider_forced_exit(self) -> Global___MsgStorageProviderForcedExit: ...
+    @_builtins.property
+    def complete_storage_provider_exit(self) -> Global___MsgCompleteStorageProviderExit: ...
+    @_builtins.property
+    def complete_swap_in(self) -> Global___MsgCompleteSwapIn: ...
     def __init__(
         self,
         *,
@@ -907,12 +1028,16 @@ class TxMessage(_message.Message):
         edit_storage_provider: Global___MsgEditStorageProvider | None = ...,
         update_storage_provider_status: Global___MsgUpdateStorageProviderStatus | None = ...,
         update_params: Global___MsgUpdateParams | None = ...,
+        storage_provider_exit: Global___MsgStorageProviderExit | None = ...,
+        storage_provider_forced_exit: Global___MsgStorageProviderForcedExit | None = ...,
+        complete_storage_provider_exit: Global___MsgCompleteStorageProviderExit | None = ...,
+        complete_swap_in: Global___MsgCompleteSwapIn | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["cancel_create_object", b"cancel_create_object", "create_bucket", b"create_bucket", "create_object", b"create_object", "create_storage_provider", b"create_storage_provider", "delegate_create_object", b"delegate_create_object", "delegate_update_object_content", b"delegate_update_object_content", "delete_bucket", b"delete_bucket", "delete_object", b"delete_object", "delete_policy", b"delete_policy", "edit_storage_provider", b"edit_storage_provider", "message", b"message", "put_policy", b"put_policy", "reject_seal_object", b"reject_seal_object", "seal_object", b"seal_object", "update_bucket_info", b"update_bucket_info", "update_object_content", b"update_object_content", "update_object_info", b"update_object_info", "update_params", b"update_params", "update_storage_provider_status", b"update_storage_provider_status"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["cancel_create_object", b"cancel_create_object", "complete_storage_provider_exit", b"complete_storage_provider_exit", "complete_swap_in", b"complete_swap_in", "create_bucket", b"create_bucket", "create_object", b"create_object", "create_storage_provider", b"create_storage_provider", "delegate_create_object", b"delegate_create_object", "delegate_update_object_content", b"delegate_update_object_content", "delete_bucket", b"delete_bucket", "delete_object", b"delete_object", "delete_policy", b"delete_policy", "edit_storage_provider", b"edit_storage_provider", "message", b"message", "put_policy", b"put_policy", "reject_seal_object", b"reject_seal_object", "seal_object", b"seal_object", "storage_provider_exit", b"storage_provider_exit", "storage_provider_forced_exit", b"storage_provider_forced_exit", "update_bucket_info", b"update_bucket_info", "update_object_content", b"update_object_content", "update_object_info", b"update_object_info", "update_params", b"update_params", "update_storage_provider_status", b"update_storage_provider_status"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["cancel_create_object", b"cancel_create_object", "create_bucket", b"create_bucket", "create_object", b"create_object", "create_storage_provider", b"create_storage_provider", "delegate_create_object", b"delegate_create_object", "delegate_update_object_content", b"delegate_update_object_content", "delete_bucket", b"delete_bucket", "delete_object", b"delete_object", "delete_policy", b"delete_policy", "edit_storage_provider", b"edit_storage_provider", "message", b"message", "put_policy", b"put_policy", "reject_seal_object", b"reject_seal_object", "seal_object", b"seal_object", "update_bucket_info", b"update_bucket_info", "update_object_content", b"update_object_content", "update_object_info", b"update_object_info", "update_params", b"update_params", "update_storage_provider_status", b"update_storage_provider_status"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cancel_create_object", b"cancel_create_object", "complete_storage_provider_exit", b"complete_storage_provider_exit", "complete_swap_in", b"complete_swap_in", "create_bucket", b"create_bucket", "create_object", b"create_object", "create_storage_provider", b"create_storage_provider", "delegate_create_object", b"delegate_create_object", "delegate_update_object_content", b"delegate_update_object_content", "delete_bucket", b"delete_bucket", "delete_object", b"delete_object", "delete_policy", b"delete_policy", "edit_storage_provider", b"edit_storage_provider", "message", b"message", "put_policy", b"put_policy", "reject_seal_object", b"reject_seal_object", "seal_object", b"seal_object", "storage_provider_exit", b"storage_provider_exit", "storage_provider_forced_exit", b"storage_provider_forced_exit", "update_bucket_info", b"update_bucket_info", "update_object_content", b"update_object_content", "update_object_info", b"update_object_info", "update_params", b"update_params", "update_storage_provider_status", b"update_storage_provider_status"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_message: _TypeAlias = _typing.Literal["create_bucket", "delete_bucket", "update_bucket_info", "create_object", "delegate_create_object", "update_object_content", "delegate_update_object_content", "update_object_info", "cancel_create_object", "delete_object", "seal_object", "reject_seal_object", "put_policy", "delete_policy", "create_storage_provider", "edit_storage_provider", "update_storage_provider_status", "update_params"]  # noqa: Y015
+    _WhichOneofReturnType_message: _TypeAlias = _typing.Literal["create_bucket", "delete_bucket", "update_bucket_info", "create_object", "delegate_create_object", "update_object_content", "delegate_update_object_content", "update_object_info", "cancel_create_object", "delete_object", "seal_object", "reject_seal_object", "put_policy", "delete_policy", "create_storage_provider", "edit_storage_provider", "update_storage_provider_status", "update_params", "storage_provider_exit", "storage_provider_forced_exit", "complete_storage_provider_exit", "complete_swap_in"]  # noqa: Y015
     _WhichOneofArgType_message: _TypeAlias = _typing.Literal["message", b"message"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_message) -> _WhichOneofReturnType_message | None: ...
 
@@ -988,6 +1113,7 @@ class Event(_message.Message):
     OBJECT_ID_FIELD_NUMBER: _builtins.int
     VERSION_FIELD_NUMBER: _builtins.int
     TX_HASH_FIELD_NUMBER: _builtins.int
+    PROVIDER_FIELD_NUMBER: _builtins.int
     height: _builtins.int
     type: _builtins.int
     """sp.domain.ledger.EventType"""
@@ -996,6 +1122,8 @@ class Event(_message.Message):
     object_id: _builtins.int
     version: _builtins.int
     tx_hash: _builtins.str
+    provider: _builtins.str
+    """operator address: who leaves, or has taken a column over"""
     def __init__(
         self,
         *,
@@ -1006,10 +1134,11 @@ class Event(_message.Message):
         object_id: _builtins.int = ...,
         version: _builtins.int = ...,
         tx_hash: _builtins.str = ...,
+        provider: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["bucket", b"bucket", "height", b"height", "object_id", b"object_id", "object_name", b"object_name", "tx_hash", b"tx_hash", "type", b"type", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bucket", b"bucket", "height", b"height", "object_id", b"object_id", "object_name", b"object_name", "provider", b"provider", "tx_hash", b"tx_hash", "type", b"type", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1226,6 +1355,60 @@ class HeadObjectByIdRequest(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___HeadObjectByIdRequest: _TypeAlias = HeadObjectByIdRequest  # noqa: Y015
+
+@_typing.final
+class ListObjectsRequest(_message.Message):
+    """In the order of their ids."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    BUCKET_FIELD_NUMBER: _builtins.int
+    SECONDARY_FIELD_NUMBER: _builtins.int
+    AFTER_FIELD_NUMBER: _builtins.int
+    LIMIT_FIELD_NUMBER: _builtins.int
+    bucket: _builtins.str
+    """only of this bucket; "": of any"""
+    secondary: _builtins.str
+    """only those that are sealed with this provider (operator address); "": all"""
+    after: _builtins.int
+    """only ids above it"""
+    limit: _builtins.int
+    """at most 100 in one answer"""
+    def __init__(
+        self,
+        *,
+        bucket: _builtins.str = ...,
+        secondary: _builtins.str = ...,
+        after: _builtins.int = ...,
+        limit: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["after", b"after", "bucket", b"bucket", "limit", b"limit", "secondary", b"secondary"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListObjectsRequest: _TypeAlias = ListObjectsRequest  # noqa: Y015
+
+@_typing.final
+class ListObjectsReply(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    OBJECTS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def objects(self) -> _containers.RepeatedCompositeFieldContainer[Global___Object]: ...
+    def __init__(
+        self,
+        *,
+        objects: _abc.Iterable[Global___Object] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["objects", b"objects"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListObjectsReply: _TypeAlias = ListObjectsReply  # noqa: Y015
 
 @_typing.final
 class VerifyPermissionRequest(_message.Message):

@@ -65,6 +65,11 @@ class ChainStub:
                 request_serializer=proto_dot_chain__pb2.HeadObjectByIdRequest.SerializeToString,
                 response_deserializer=proto_dot_chain__pb2.Object.FromString,
                 _registered_method=True)
+        self.ListObjects = channel.unary_unary(
+                '/greenfield_sp.chain.v1.Chain/ListObjects',
+                request_serializer=proto_dot_chain__pb2.ListObjectsRequest.SerializeToString,
+                response_deserializer=proto_dot_chain__pb2.ListObjectsReply.FromString,
+                _registered_method=True)
         self.VerifyPermission = channel.unary_unary(
                 '/greenfield_sp.chain.v1.Chain/VerifyPermission',
                 request_serializer=proto_dot_chain__pb2.VerifyPermissionRequest.SerializeToString,
@@ -141,6 +146,12 @@ class ChainServicer:
         raise NotImplementedError('Method not implemented!')
 
     def HeadObjectById(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListObjects(self, request, context):
         """Missing associated documentation comment in .proto file."""
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -228,6 +239,11 @@ def add_ChainServicer_to_server(servicer, server):
                     servicer.HeadObjectById,
                     request_deserializer=proto_dot_chain__pb2.HeadObjectByIdRequest.FromString,
                     response_serializer=proto_dot_chain__pb2.Object.SerializeToString,
+            ),
+            'ListObjects': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListObjects,
+                    request_deserializer=proto_dot_chain__pb2.ListObjectsRequest.FromString,
+                    response_serializer=proto_dot_chain__pb2.ListObjectsReply.SerializeToString,
             ),
             'VerifyPermission': grpc.unary_unary_rpc_method_handler(
                     servicer.VerifyPermission,
@@ -432,6 +448,33 @@ class Chain:
             '/greenfield_sp.chain.v1.Chain/HeadObjectById',
             proto_dot_chain__pb2.HeadObjectByIdRequest.SerializeToString,
             proto_dot_chain__pb2.Object.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListObjects(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/greenfield_sp.chain.v1.Chain/ListObjects',
+            proto_dot_chain__pb2.ListObjectsRequest.SerializeToString,
+            proto_dot_chain__pb2.ListObjectsReply.FromString,
             options,
             channel_credentials,
             insecure,

@@ -38,6 +38,7 @@ class ChainStub:
     ListBuckets: _grpc.UnaryUnaryMultiCallable[_chain_pb2.ListBucketsRequest, _chain_pb2.ListBucketsReply]
     HeadObject: _grpc.UnaryUnaryMultiCallable[_chain_pb2.HeadObjectRequest, _chain_pb2.Object]
     HeadObjectById: _grpc.UnaryUnaryMultiCallable[_chain_pb2.HeadObjectByIdRequest, _chain_pb2.Object]
+    ListObjects: _grpc.UnaryUnaryMultiCallable[_chain_pb2.ListObjectsRequest, _chain_pb2.ListObjectsReply]
     VerifyPermission: _grpc.UnaryUnaryMultiCallable[_chain_pb2.VerifyPermissionRequest, _chain_pb2.VerifyPermissionReply]
     ListStorageProviders: _grpc.UnaryUnaryMultiCallable[_chain_pb2.ListStorageProvidersRequest, _chain_pb2.ListStorageProvidersReply]
     GetAccount: _grpc.UnaryUnaryMultiCallable[_chain_pb2.GetAccountRequest, _chain_pb2.GetAccountReply]
@@ -58,6 +59,7 @@ class ChainAsyncStub(ChainStub):
     ListBuckets: _aio.UnaryUnaryMultiCallable[_chain_pb2.ListBucketsRequest, _chain_pb2.ListBucketsReply]  # type: ignore[assignment]
     HeadObject: _aio.UnaryUnaryMultiCallable[_chain_pb2.HeadObjectRequest, _chain_pb2.Object]  # type: ignore[assignment]
     HeadObjectById: _aio.UnaryUnaryMultiCallable[_chain_pb2.HeadObjectByIdRequest, _chain_pb2.Object]  # type: ignore[assignment]
+    ListObjects: _aio.UnaryUnaryMultiCallable[_chain_pb2.ListObjectsRequest, _chain_pb2.ListObjectsReply]  # type: ignore[assignment]
     VerifyPermission: _aio.UnaryUnaryMultiCallable[_chain_pb2.VerifyPermissionRequest, _chain_pb2.VerifyPermissionReply]  # type: ignore[assignment]
     ListStorageProviders: _aio.UnaryUnaryMultiCallable[_chain_pb2.ListStorageProvidersRequest, _chain_pb2.ListStorageProvidersReply]  # type: ignore[assignment]
     GetAccount: _aio.UnaryUnaryMultiCallable[_chain_pb2.GetAccountRequest, _chain_pb2.GetAccountReply]  # type: ignore[assignment]
@@ -111,6 +113,13 @@ class ChainServicer(metaclass=_abc_1.ABCMeta):
         request: _chain_pb2.HeadObjectByIdRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_chain_pb2.Object, _abc.Awaitable[_chain_pb2.Object]]: ...
+
+    @_abc_1.abstractmethod
+    def ListObjects(
+        self,
+        request: _chain_pb2.ListObjectsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_chain_pb2.ListObjectsReply, _abc.Awaitable[_chain_pb2.ListObjectsReply]]: ...
 
     @_abc_1.abstractmethod
     def VerifyPermission(

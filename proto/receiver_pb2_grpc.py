@@ -45,6 +45,11 @@ class ReceiverStub:
                 request_serializer=proto_dot_receiver__pb2.GetPieceRequest.SerializeToString,
                 response_deserializer=proto_dot_receiver__pb2.PieceFrame.FromString,
                 _registered_method=True)
+        self.GetChecksums = channel.unary_unary(
+                '/greenfield_sp.receiver.v1.Receiver/GetChecksums',
+                request_serializer=proto_dot_receiver__pb2.GetPieceRequest.SerializeToString,
+                response_deserializer=proto_dot_receiver__pb2.PieceChecksums.FromString,
+                _registered_method=True)
 
 
 class ReceiverServicer:
@@ -62,6 +67,12 @@ class ReceiverServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetChecksums(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_ReceiverServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -74,6 +85,11 @@ def add_ReceiverServicer_to_server(servicer, server):
                     servicer.GetPiece,
                     request_deserializer=proto_dot_receiver__pb2.GetPieceRequest.FromString,
                     response_serializer=proto_dot_receiver__pb2.PieceFrame.SerializeToString,
+            ),
+            'GetChecksums': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetChecksums,
+                    request_deserializer=proto_dot_receiver__pb2.GetPieceRequest.FromString,
+                    response_serializer=proto_dot_receiver__pb2.PieceChecksums.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -130,6 +146,33 @@ class Receiver:
             '/greenfield_sp.receiver.v1.Receiver/GetPiece',
             proto_dot_receiver__pb2.GetPieceRequest.SerializeToString,
             proto_dot_receiver__pb2.PieceFrame.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetChecksums(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/greenfield_sp.receiver.v1.Receiver/GetChecksums',
+            proto_dot_receiver__pb2.GetPieceRequest.SerializeToString,
+            proto_dot_receiver__pb2.PieceChecksums.FromString,
             options,
             channel_credentials,
             insecure,

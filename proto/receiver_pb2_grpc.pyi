@@ -34,12 +34,14 @@ class ReceiverStub:
     def __new__(cls, channel: _aio.Channel) -> ReceiverAsyncStub: ...
     Replicate: _grpc.StreamStreamMultiCallable[_receiver_pb2.ReplicateFrame, _receiver_pb2.ReplicateReply]
     GetPiece: _grpc.UnaryStreamMultiCallable[_receiver_pb2.GetPieceRequest, _receiver_pb2.PieceFrame]
+    GetChecksums: _grpc.UnaryUnaryMultiCallable[_receiver_pb2.GetPieceRequest, _receiver_pb2.PieceChecksums]
 
 @_typing.type_check_only
 class ReceiverAsyncStub(ReceiverStub):
     def __init__(self, channel: _aio.Channel) -> None: ...
     Replicate: _aio.StreamStreamMultiCallable[_receiver_pb2.ReplicateFrame, _receiver_pb2.ReplicateReply]  # type: ignore[assignment]
     GetPiece: _aio.UnaryStreamMultiCallable[_receiver_pb2.GetPieceRequest, _receiver_pb2.PieceFrame]  # type: ignore[assignment]
+    GetChecksums: _aio.UnaryUnaryMultiCallable[_receiver_pb2.GetPieceRequest, _receiver_pb2.PieceChecksums]  # type: ignore[assignment]
 
 class ReceiverServicer(metaclass=_abc_1.ABCMeta):
     @_abc_1.abstractmethod
@@ -55,6 +57,13 @@ class ReceiverServicer(metaclass=_abc_1.ABCMeta):
         request: _receiver_pb2.GetPieceRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_receiver_pb2.PieceFrame], _abc.AsyncIterator[_receiver_pb2.PieceFrame]]: ...
+
+    @_abc_1.abstractmethod
+    def GetChecksums(
+        self,
+        request: _receiver_pb2.GetPieceRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_receiver_pb2.PieceChecksums, _abc.Awaitable[_receiver_pb2.PieceChecksums]]: ...
 
 def add_ReceiverServicer_to_server(servicer: ReceiverServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
 

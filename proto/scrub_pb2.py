@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x11proto/scrub.proto\x12\x16greenfield_sp.scrub.v1\"g\n\x0cScrubRequest\x12\x0e\n\x06\x62ucket\x18\x01 \x01(\t\x12\x13\n\x0bobject_name\x18\x02 \x01(\t\x12\x0e\n\x06repair\x18\x03 \x01(\x08\x12\x12\n\neverywhere\x18\x04 \x01(\x08\x12\x0e\n\x06resume\x18\x05 \x01(\x08\"\xc1\x01\n\x07\x46inding\x12\x0e\n\x06\x62ucket\x18\x01 \x01(\t\x12\x13\n\x0bobject_name\x18\x02 \x01(\t\x12\x11\n\tobject_id\x18\x03 \x01(\x04\x12\x0f\n\x07version\x18\x04 \x01(\x04\x12\x0f\n\x07segment\x18\x05 \x01(\r\x12\x18\n\x10redundancy_index\x18\x06 \x01(\x05\x12\x10\n\x08provider\x18\x07 \x01(\t\x12\x0e\n\x06health\x18\x08 \x01(\t\x12\x10\n\x08repaired\x18\t \x01(\x08\x12\x0e\n\x06reason\x18\n \x01(\t\"s\n\x05Tally\x12\x0f\n\x07objects\x18\x01 \x01(\x04\x12\r\n\x05parts\x18\x02 \x01(\x04\x12\x12\n\nsize_bytes\x18\x03 \x01(\x04\x12\x0f\n\x07\x64\x61maged\x18\x04 \x01(\x04\x12\x10\n\x08repaired\x18\x05 \x01(\x04\x12\x13\n\x0bunreachable\x18\x06 \x01(\x04\"y\n\nScrubFrame\x12\x32\n\x07\x66inding\x18\x01 \x01(\x0b\x32\x1f.greenfield_sp.scrub.v1.FindingH\x00\x12.\n\x05tally\x18\x02 \x01(\x0b\x32\x1d.greenfield_sp.scrub.v1.TallyH\x00\x42\x07\n\x05\x66rame\"P\n\x10\x43hallengeRequest\x12\x11\n\tobject_id\x18\x01 \x01(\x04\x12\x18\n\x10redundancy_index\x18\x02 \x01(\x05\x12\x0f\n\x07segment\x18\x03 \x01(\r\"C\n\x0f\x43hallengeHeader\x12\x0f\n\x07version\x18\x01 \x01(\x04\x12\x11\n\tchecksums\x18\x02 \x03(\x0c\x12\x0c\n\x04root\x18\x03 \x01(\x0c\"e\n\x0e\x43hallengeFrame\x12\x39\n\x06header\x18\x01 \x01(\x0b\x32\'.greenfield_sp.scrub.v1.ChallengeHeaderH\x00\x12\x0f\n\x05\x63hunk\x18\x02 \x01(\x0cH\x00\x42\x07\n\x05\x66rameb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x11proto/scrub.proto\x12\x16greenfield_sp.scrub.v1\"x\n\x0cScrubRequest\x12\x0e\n\x06\x62ucket\x18\x01 \x01(\t\x12\x13\n\x0bobject_name\x18\x02 \x01(\t\x12\x0e\n\x06repair\x18\x03 \x01(\x08\x12\x12\n\neverywhere\x18\x04 \x01(\x08\x12\x0e\n\x06resume\x18\x05 \x01(\x08\x12\x0f\n\x07recover\x18\x06 \x01(\x08\"\xc1\x01\n\x07\x46inding\x12\x0e\n\x06\x62ucket\x18\x01 \x01(\t\x12\x13\n\x0bobject_name\x18\x02 \x01(\t\x12\x11\n\tobject_id\x18\x03 \x01(\x04\x12\x0f\n\x07version\x18\x04 \x01(\x04\x12\x0f\n\x07segment\x18\x05 \x01(\r\x12\x18\n\x10redundancy_index\x18\x06 \x01(\x05\x12\x10\n\x08provider\x18\x07 \x01(\t\x12\x0e\n\x06health\x18\x08 \x01(\t\x12\x10\n\x08repaired\x18\t \x01(\x08\x12\x0e\n\x06reason\x18\n \x01(\t\"s\n\x05Tally\x12\x0f\n\x07objects\x18\x01 \x01(\x04\x12\r\n\x05parts\x18\x02 \x01(\x04\x12\x12\n\nsize_bytes\x18\x03 \x01(\x04\x12\x0f\n\x07\x64\x61maged\x18\x04 \x01(\x04\x12\x10\n\x08repaired\x18\x05 \x01(\x04\x12\x13\n\x0bunreachable\x18\x06 \x01(\x04\"y\n\nScrubFrame\x12\x32\n\x07\x66inding\x18\x01 \x01(\x0b\x32\x1f.greenfield_sp.scrub.v1.FindingH\x00\x12.\n\x05tally\x18\x02 \x01(\x0b\x32\x1d.greenfield_sp.scrub.v1.TallyH\x00\x42\x07\n\x05\x66rame\"P\n\x10\x43hallengeRequest\x12\x11\n\tobject_id\x18\x01 \x01(\x04\x12\x18\n\x10redundancy_index\x18\x02 \x01(\x05\x12\x0f\n\x07segment\x18\x03 \x01(\r\"C\n\x0f\x43hallengeHeader\x12\x0f\n\x07version\x18\x01 \x01(\x04\x12\x11\n\tchecksums\x18\x02 \x03(\x0c\x12\x0c\n\x04root\x18\x03 \x01(\x0c\"e\n\x0e\x43hallengeFrame\x12\x39\n\x06header\x18\x01 \x01(\x0b\x32\'.greenfield_sp.scrub.v1.ChallengeHeaderH\x00\x12\x0f\n\x05\x63hunk\x18\x02 \x01(\x0cH\x00\x42\x07\n\x05\x66rameb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -32,17 +32,17 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'proto.scrub_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_SCRUBREQUEST']._serialized_start=45
-  _globals['_SCRUBREQUEST']._serialized_end=148
-  _globals['_FINDING']._serialized_start=151
-  _globals['_FINDING']._serialized_end=344
-  _globals['_TALLY']._serialized_start=346
-  _globals['_TALLY']._serialized_end=461
-  _globals['_SCRUBFRAME']._serialized_start=463
-  _globals['_SCRUBFRAME']._serialized_end=584
-  _globals['_CHALLENGEREQUEST']._serialized_start=586
-  _globals['_CHALLENGEREQUEST']._serialized_end=666
-  _globals['_CHALLENGEHEADER']._serialized_start=668
-  _globals['_CHALLENGEHEADER']._serialized_end=735
-  _globals['_CHALLENGEFRAME']._serialized_start=737
-  _globals['_CHALLENGEFRAME']._serialized_end=838
+  _globals['_SCRUBREQUEST']._serialized_end=165
+  _globals['_FINDING']._serialized_start=168
+  _globals['_FINDING']._serialized_end=361
+  _globals['_TALLY']._serialized_start=363
+  _globals['_TALLY']._serialized_end=478
+  _globals['_SCRUBFRAME']._serialized_start=480
+  _globals['_SCRUBFRAME']._serialized_end=601
+  _globals['_CHALLENGEREQUEST']._serialized_start=603
+  _globals['_CHALLENGEREQUEST']._serialized_end=683
+  _globals['_CHALLENGEHEADER']._serialized_start=685
+  _globals['_CHALLENGEHEADER']._serialized_end=752
+  _globals['_CHALLENGEFRAME']._serialized_start=754
+  _globals['_CHALLENGEFRAME']._serialized_end=855
 # @@protoc_insertion_point(module_scope)

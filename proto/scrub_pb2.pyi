@@ -27,6 +27,7 @@ class ScrubRequest(_message.Message):
     REPAIR_FIELD_NUMBER: _builtins.int
     EVERYWHERE_FIELD_NUMBER: _builtins.int
     RESUME_FIELD_NUMBER: _builtins.int
+    RECOVER_FIELD_NUMBER: _builtins.int
     bucket: _builtins.str
     """empty: everything this provider holds in this role"""
     object_name: _builtins.str
@@ -37,6 +38,8 @@ class ScrubRequest(_message.Message):
     """of one object at its primary: its secondaries' pieces too"""
     resume: _builtins.bool
     """go on where an interrupted run of the same scope stopped"""
+    recover: _builtins.bool
+    """bring back first what the chain has here and the database does not know"""
     def __init__(
         self,
         *,
@@ -45,10 +48,11 @@ class ScrubRequest(_message.Message):
         repair: _builtins.bool = ...,
         everywhere: _builtins.bool = ...,
         resume: _builtins.bool = ...,
+        recover: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["bucket", b"bucket", "everywhere", b"everywhere", "object_name", b"object_name", "repair", b"repair", "resume", b"resume"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bucket", b"bucket", "everywhere", b"everywhere", "object_name", b"object_name", "recover", b"recover", "repair", b"repair", "resume", b"resume"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -533,3 +533,119 @@ class SetVisibilityReply(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___SetVisibilityReply: _TypeAlias = SetVisibilityReply  # noqa: Y015
+
+@_typing.final
+class ListSwapInsRequest(_message.Message):
+    """Columns of sealed objects that other providers take over from those that leave."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LIMIT_FIELD_NUMBER: _builtins.int
+    limit: _builtins.int
+    def __init__(
+        self,
+        *,
+        limit: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["limit", b"limit"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListSwapInsRequest: _TypeAlias = ListSwapInsRequest  # noqa: Y015
+
+@_typing.final
+class SwapIn(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    JOB_ID_FIELD_NUMBER: _builtins.int
+    BUCKET_FIELD_NUMBER: _builtins.int
+    OBJECT_NAME_FIELD_NUMBER: _builtins.int
+    REDUNDANCY_INDEX_FIELD_NUMBER: _builtins.int
+    TARGET_FIELD_NUMBER: _builtins.int
+    SUCCESSOR_FIELD_NUMBER: _builtins.int
+    ATTEMPTS_FIELD_NUMBER: _builtins.int
+    NEXT_ATTEMPT_AT_MS_FIELD_NUMBER: _builtins.int
+    ERROR_FIELD_NUMBER: _builtins.int
+    CREATED_AT_MS_FIELD_NUMBER: _builtins.int
+    job_id: _builtins.int
+    bucket: _builtins.str
+    object_name: _builtins.str
+    redundancy_index: _builtins.int
+    target: _builtins.str
+    """operator address: who leaves"""
+    successor: _builtins.str
+    """"" while there is none"""
+    attempts: _builtins.int
+    """failures so far"""
+    next_attempt_at_ms: _builtins.int
+    error: _builtins.str
+    created_at_ms: _builtins.int
+    def __init__(
+        self,
+        *,
+        job_id: _builtins.int = ...,
+        bucket: _builtins.str = ...,
+        object_name: _builtins.str = ...,
+        redundancy_index: _builtins.int = ...,
+        target: _builtins.str = ...,
+        successor: _builtins.str = ...,
+        attempts: _builtins.int = ...,
+        next_attempt_at_ms: _builtins.int = ...,
+        error: _builtins.str = ...,
+        created_at_ms: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempts", b"attempts", "bucket", b"bucket", "created_at_ms", b"created_at_ms", "error", b"error", "job_id", b"job_id", "next_attempt_at_ms", b"next_attempt_at_ms", "object_name", b"object_name", "redundancy_index", b"redundancy_index", "successor", b"successor", "target", b"target"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SwapIn: _TypeAlias = SwapIn  # noqa: Y015
+
+@_typing.final
+class ListSwapInsReply(_message.Message):
+    """The oldest first; and how many columns are still with whom."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    @_typing.final
+    class CountsEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.int
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.int = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    SWAP_INS_FIELD_NUMBER: _builtins.int
+    COUNTS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def swap_ins(self) -> _containers.RepeatedCompositeFieldContainer[Global___SwapIn]: ...
+    @_builtins.property
+    def counts(self) -> _containers.ScalarMap[_builtins.str, _builtins.int]: ...
+    def __init__(
+        self,
+        *,
+        swap_ins: _abc.Iterable[Global___SwapIn] | None = ...,
+        counts: _abc.Mapping[_builtins.str, _builtins.int] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["counts", b"counts", "swap_ins", b"swap_ins"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListSwapInsReply: _TypeAlias = ListSwapInsReply  # noqa: Y015

@@ -75,6 +75,11 @@ class TaskNodeStub:
                 request_serializer=proto_dot_tasknode__pb2.SetVisibilityRequest.SerializeToString,
                 response_deserializer=proto_dot_tasknode__pb2.SetVisibilityReply.FromString,
                 _registered_method=True)
+        self.ListSwapIns = channel.unary_unary(
+                '/greenfield_sp.tasknode.v1.TaskNode/ListSwapIns',
+                request_serializer=proto_dot_tasknode__pb2.ListSwapInsRequest.SerializeToString,
+                response_deserializer=proto_dot_tasknode__pb2.ListSwapInsReply.FromString,
+                _registered_method=True)
 
 
 class TaskNodeServicer:
@@ -129,6 +134,12 @@ class TaskNodeServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListSwapIns(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_TaskNodeServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -171,6 +182,11 @@ def add_TaskNodeServicer_to_server(servicer, server):
                     servicer.SetVisibility,
                     request_deserializer=proto_dot_tasknode__pb2.SetVisibilityRequest.FromString,
                     response_serializer=proto_dot_tasknode__pb2.SetVisibilityReply.SerializeToString,
+            ),
+            'ListSwapIns': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListSwapIns,
+                    request_deserializer=proto_dot_tasknode__pb2.ListSwapInsRequest.FromString,
+                    response_serializer=proto_dot_tasknode__pb2.ListSwapInsReply.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -389,6 +405,33 @@ class TaskNode:
             '/greenfield_sp.tasknode.v1.TaskNode/SetVisibility',
             proto_dot_tasknode__pb2.SetVisibilityRequest.SerializeToString,
             proto_dot_tasknode__pb2.SetVisibilityReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListSwapIns(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/greenfield_sp.tasknode.v1.TaskNode/ListSwapIns',
+            proto_dot_tasknode__pb2.ListSwapInsRequest.SerializeToString,
+            proto_dot_tasknode__pb2.ListSwapInsReply.FromString,
             options,
             channel_credentials,
             insecure,

@@ -41,6 +41,7 @@ class TaskNodeStub:
     RetryJob: _grpc.UnaryUnaryMultiCallable[_tasknode_pb2.RetryJobRequest, _tasknode_pb2.Job]
     SetTags: _grpc.UnaryUnaryMultiCallable[_tasknode_pb2.SetTagsRequest, _common_pb2.Empty]
     SetVisibility: _grpc.UnaryUnaryMultiCallable[_tasknode_pb2.SetVisibilityRequest, _tasknode_pb2.SetVisibilityReply]
+    ListSwapIns: _grpc.UnaryUnaryMultiCallable[_tasknode_pb2.ListSwapInsRequest, _tasknode_pb2.ListSwapInsReply]
 
 @_typing.type_check_only
 class TaskNodeAsyncStub(TaskNodeStub):
@@ -54,6 +55,7 @@ class TaskNodeAsyncStub(TaskNodeStub):
     RetryJob: _aio.UnaryUnaryMultiCallable[_tasknode_pb2.RetryJobRequest, _tasknode_pb2.Job]  # type: ignore[assignment]
     SetTags: _aio.UnaryUnaryMultiCallable[_tasknode_pb2.SetTagsRequest, _common_pb2.Empty]  # type: ignore[assignment]
     SetVisibility: _aio.UnaryUnaryMultiCallable[_tasknode_pb2.SetVisibilityRequest, _tasknode_pb2.SetVisibilityReply]  # type: ignore[assignment]
+    ListSwapIns: _aio.UnaryUnaryMultiCallable[_tasknode_pb2.ListSwapInsRequest, _tasknode_pb2.ListSwapInsReply]  # type: ignore[assignment]
 
 class TaskNodeServicer(metaclass=_abc_1.ABCMeta):
     @_abc_1.abstractmethod
@@ -112,5 +114,12 @@ class TaskNodeServicer(metaclass=_abc_1.ABCMeta):
         request: _tasknode_pb2.SetVisibilityRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_tasknode_pb2.SetVisibilityReply, _abc.Awaitable[_tasknode_pb2.SetVisibilityReply]]: ...
+
+    @_abc_1.abstractmethod
+    def ListSwapIns(
+        self,
+        request: _tasknode_pb2.ListSwapInsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_tasknode_pb2.ListSwapInsReply, _abc.Awaitable[_tasknode_pb2.ListSwapInsReply]]: ...
 
 def add_TaskNodeServicer_to_server(servicer: TaskNodeServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

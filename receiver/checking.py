@@ -60,7 +60,7 @@ class PieceChecker:
         await pace.take(size)
         health, reason = Health.OK, ""
         try:
-            await read_verified(self.store, column.key(segment), group.piece_checksums[segment], self.pool.executor)
+            await read_verified(self.store, column.key(segment), group.piece_checksums[segment])
         except (PieceNotFound, ShortPiece, PieceCorrupt, StoreFailed) as error:
             health, reason = health_of(error), str(error)
         SCRUBBED.labels(WHAT).inc(size)

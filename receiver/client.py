@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
-from typing import Any, Final, Protocol, cast
+from typing import Any, Final, Protocol
 
 import grpc
 
 from proto import receiver_pb2 as pb
 from proto.receiver_pb2_grpc import OwnReceiverStub
 from receiver.gathering import Gatherer, Holders, Pieces, Wanted, column_sets
+from receiver.proofs import ProvenColumns, Prover
 from sp.domain.approvals import Offer, PieceRequest
 from sp.domain.challenges import Challenge
 from sp.domain.errors import ServiceUnavailable
@@ -19,6 +20,7 @@ from sp.domain.findings import Finding, ScrubOrder, Tally
 from sp.domain.ids import Checksum, ObjectId, RedundancyIndex, SegmentIndex, Signature
 from sp.runtime.channels import Channels
 from sp.runtime.chunks import CHUNK_BYTES, chunks_of
+from sp.runtime.neighbour import neighbour
 from sp.runtime.parts import Parts
 from sp.runtime.rpc import dial
 from sp.wire import common as wire
@@ -33,6 +35,8 @@ __all__ = [
     "Holders",
     "OwnReceiver",
     "Pieces",
+    "ProvenColumns",
+    "Prover",
     "Receipt",
     "Receivers",
     "Wanted",
@@ -49,6 +53,7 @@ CALL_TIMEOUT_S: Final = 30.0
 
 _REPLICATE: Final = "/greenfield_sp.receiver.v1.Receiver/Replicate"
 _GET_PIECE: Final = "/greenfield_sp.receiver.v1.Receiver/GetPiece"
+_GET_CHECKSUMS: Final = "/greenfield_sp.receiver.v1.Receiver/GetChecksums"
 _CHUNK_FIELD: Final = pb.ReplicateFrame.CHUNK_FIELD_NUMBER
 _PIECE_CHUNK_FIELD: Final = pb.PieceFrame.CHUNK_FIELD_NUMBER
 
@@ -92,6 +97,11 @@ class Receivers(Protocol):
     ) -> AsyncIterator[bytes]:
         """The piece's bytes in chunks, unverified: the caller checks them. PieceNotFound, SignatureError, ..."""
 
+    async def get_checksums(
+        self, endpoint: str, request: PieceRequest, signature: Signature, timeout_s: float
+    ) -> tuple[Checksum, ...]:
+        """Of all pieces of the request's column, unverified. PieceNotFound, SignatureError, ..."""
+
 
 class GrpcReceivers:
     """Receivers over gRPC."""
@@ -128,6 +138,19 @@ class GrpcReceivers:
             )
             async for chunk in method(message, timeout=timeout_s):
                 yield chunk
+
+    async def get_checksums(
+        self, endpoint: str, request: PieceRequest, signature: Signature, timeout_s: float
+    ) -> tuple[Checksum, ...]:
+        message = pb.GetPieceRequest(request=wire.piece_request_pb(request), signature=signature)
+        async with self._channels.channel(endpoint) as channel:
+            method = channel.unary_unary(
+                _GET_CHECKSUMS,
+                request_serializer=pb.GetPieceRequest.SerializeToString,
+                response_deserializer=pb.PieceChecksums.FromString,
+            )
+            reply: pb.PieceChecksums = await method(message, timeout=timeout_s)
+        return tuple(map(wire.checksum, reply.checksums))
 
 
 class _Sender:
@@ -189,12 +212,7 @@ class OwnReceiverClient:
 
 async def connect(parts: Parts) -> OwnReceiver:
     """The Receiver of this SP: the one in this process, else a client of the one at its internal endpoint."""
-    if local := parts.local("receiver"):
-        return cast("OwnReceiver", local)
-    target, tls = parts.common.endpoint.receiver, parts.common.tls
-    return OwnReceiverClient(
-        await parts.once(f"channel {target}", lambda: dial(target, tls=tls, timeout_s=CALL_TIMEOUT_S))
-    )
+    return await neighbour(parts, "receiver", parts.common.endpoint.receiver, OwnReceiverClient, CALL_TIMEOUT_S)
 
 
 async def open_receivers(parts: Parts) -> Receivers:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from signer.client import Signer
 from sp.domain.approvals import ObjectRef, PieceRequest
 from sp.domain.errors import DeadlineExceeded, SpError, TooFewPieces, UnknownProvider, WrongPieceSize
-from sp.domain.ids import PRIMARY, RedundancyIndex, SegmentIndex
+from sp.domain.ids import PRIMARY, Checksum, RedundancyIndex, SegmentIndex, Signature
 from sp.domain.ledger import StorageProvider
 from sp.domain.segments import piece_size, segment_size
 from sp.runtime.clock import Clock
@@ -95,14 +95,21 @@ class Gatherer:
         except SpError as error:
             return error
 
+    async def checksums(
+        self, wanted: Wanted, column: RedundancyIndex, holder: StorageProvider
+    ) -> tuple[Checksum, ...] | SpError:
+        """What a holder says that the checksums of its column (PRIMARY: of the segments) are; or why it does not."""
+        try:
+            request, signature = await self._request(wanted, column, holder)
+            return await self.receivers.get_checksums(
+                holder.receiver_endpoint, request, signature, self.piece_timeout_s
+            )
+        except SpError as error:
+            return error
+
     async def _ask(self, wanted: Wanted, column: RedundancyIndex, holder: StorageProvider) -> bytes:
-        if not holder.in_service:
-            raise UnknownProvider(holder.operator)
-        me = (await self.signer.keys()).operator
-        now_s = self.clock.now_ms() // 1000
-        ref, size = wanted.ref, wanted.bytes_of(column)
-        request = PieceRequest(ref.object_id, ref.version, wanted.segment, column, me, holder.operator, now_s)
-        signature = await self.signer.sign(request)
+        request, signature = await self._request(wanted, column, holder)
+        size = wanted.bytes_of(column)
         piece = bytearray()
         async for chunk in self.receivers.get_piece(holder.receiver_endpoint, request, signature, self.piece_timeout_s):
             piece += chunk
@@ -111,6 +118,17 @@ class Gatherer:
         if len(piece) != size:
             raise WrongPieceSize(column, size, len(piece))
         return bytes(piece)
+
+    async def _request(
+        self, wanted: Wanted, column: RedundancyIndex, holder: StorageProvider
+    ) -> tuple[PieceRequest, Signature]:
+        if not holder.serving:
+            raise UnknownProvider(holder.operator)
+        me = (await self.signer.keys()).operator
+        now_s = self.clock.now_ms() // 1000
+        ref = wanted.ref
+        request = PieceRequest(ref.object_id, ref.version, wanted.segment, column, me, holder.operator, now_s)
+        return request, await self.signer.sign(request)
 
 
 def column_sets(pieces: Mapping[RedundancyIndex, bytes], newest: set[RedundancyIndex], k: int) -> Iterator[Pieces]:

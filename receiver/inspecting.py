@@ -10,6 +10,7 @@ from chain.client import Chain
 from receiver.checking import PieceChecker
 from receiver.claims import GroupKey
 from receiver.receiving import Column
+from receiver.recovering import GroupRecoverer
 from sp.domain.findings import Finding, Health, ScrubOrder, Tally
 from sp.domain.ids import ObjectId, RedundancyIndex, SegmentIndex
 from sp.domain.jobs import ReceivedGroup
@@ -33,12 +34,18 @@ class GroupInspector:
     clock: Clock
     slots: Slots
     at_once: int
+    recoverer: GroupRecoverer
 
     async def run(self, order: ScrubOrder) -> AsyncIterator[Finding | Tally]:
         """Findings as they are made (of one object all, else those that are not well), a tally after each page of
         groups and at the end. What cannot be repaired is a finding, and the work goes on. NoSuchObject, Overloaded."""
         with self.slots.slot():
             tally = Tally()
+            if order.recover:
+                async for finding, size in self.recoverer.run(order):
+                    tally = tally.plus(finding, size)
+                    yield finding
+                yield tally
             async for page in self._object(order) if order.object_name else self._walk(order):
                 tally = replace(tally, objects=tally.objects + len(page))
                 for batch in _batches(page, self.at_once):

@@ -32,6 +32,12 @@ _AGES = itertools.count(-(2**62))
 """Older than any offer: a stream that is under way goes first, and one that comes does not wait long for a write. Each
 later than the one before: of two repairs of one group the second waits for the first."""
 
+
+def next_age() -> int:
+    """The age of a claim of a repair."""
+    return next(_AGES)
+
+
 log = get_logger(__name__)
 
 
@@ -116,7 +122,7 @@ class Mender:
         piece belongs there, and whatever stops us half-way the row leads the collector, or the next repair, to it."""
         ref = group.object
         key: GroupKey = (ref.object_id, ref.version, group.redundancy_index)
-        async with self.claims.claim(key, next(_AGES)):
+        async with self.claims.claim(key, next_age()):
             rows = await self.records.get(*key)
             if not rows or rows[0].piece_checksums != group.piece_checksums:
                 raise NoSuchObjectId(ref.object_id)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Mapping
 from typing import Final
 
 from sp.crypto.hashing import keccak256
 from sp.domain.addresses import signer_of
 from sp.domain.approvals import Offer, PieceRequest, check_age, check_approval
-from sp.domain.contents import Content, contradiction, same_cut
+from sp.domain.contents import Content, contradiction, leaving, same_cut
 from sp.domain.errors import InvalidRequest, SignatureError, UnknownProvider
 from sp.domain.ids import PRIMARY, Address, ObjectId, RedundancyIndex
 from sp.domain.ledger import Bucket, ChainObject, StorageProvider
@@ -43,12 +44,12 @@ def check_offer(
     now_s: int,
     height: int,
 ) -> None:
-    """A provider in service signed it lately, and the approval in it is mine, for this sender, and has not expired.
+    """One who answers for its objects signed it lately; the approval in it is mine, for this sender, and not expired.
 
     UnknownProvider, SignatureError. What it says of the object is for `check_content`.
     """
     signed = offer.approval
-    if sender is None or not sender.in_service or sender.operator == me:
+    if sender is None or not sender.serving or sender.operator == me:
         raise UnknownProvider(signed.approval.asker)
     if signer_of(keccak256(offer.sign_bytes()), signature) != sender.operator:
         raise SignatureError("the offer is not signed by its sender")
@@ -60,11 +61,18 @@ def check_offer(
 
 
 def check_content(
-    offer: Offer, me: Address, found: ChainObject, content: Content, bucket: Bucket, params: StorageParams
+    offer: Offer,
+    me: Address,
+    found: ChainObject,
+    content: Content,
+    bucket: Bucket,
+    params: StorageParams,
+    providers: Mapping[Address, StorageProvider],
 ) -> None:
-    """The chain knows this content as the offer describes it, and the sender as its primary.
+    """The chain knows this content as the offer describes it, and the sender as its primary. A column of a sealed one
+    is offered anew where its holder leaves.
 
-    params: the chain's for this content. SignatureError, InvalidRequest.
+    params: the chain's for this content; providers: all that are registered. SignatureError, InvalidRequest.
     """
     approval = offer.approval.approval
     if bucket.primary_sp != approval.asker:
@@ -72,8 +80,12 @@ def check_content(
     wrong = contradiction(found, content, approval.object)
     if wrong or not same_cut(params, approval.object.params):
         raise InvalidRequest(wrong or "the object's storage parameters are others on chain")
-    if content.sealed and holder_of(content, offer.redundancy_index) != me:
-        raise InvalidRequest("the object is sealed with another secondary for this column")
+    holder = holder_of(content, offer.redundancy_index)
+    if content.sealed and holder != me:
+        if offer.redundancy_index not in leaving(content, providers):
+            raise InvalidRequest("the object is sealed with another secondary for this column")
+        if me in content.secondaries:
+            raise InvalidRequest("the object is sealed with this secondary for another column")
 
 
 def check_piece_request(
@@ -84,7 +96,7 @@ def check_piece_request(
         raise InvalidRequest("signature or segment out of bounds")
     if request.redundancy_index < PRIMARY:
         raise InvalidRequest(f"there is no redundancy index {request.redundancy_index}")
-    if asker is None or not asker.in_service:
+    if asker is None or not asker.serving:
         raise UnknownProvider(request.asker)
     if request.holder != me:
         raise SignatureError("the request is for another provider")

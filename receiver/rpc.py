@@ -46,6 +46,10 @@ class ReceiverRpc:
             async for chunk in chunks:
                 yield chunk
 
+    async def GetChecksums(self, request: pb.GetPieceRequest, context: Any) -> pb.PieceChecksums:
+        checksums = await self._receiver.checksums(wire.piece_request(request.request), request.signature)
+        return pb.PieceChecksums(checksums=checksums)
+
 
 class OwnReceiverRpc(OwnReceiverServicer):
     """On the internal endpoint only: who calls there is this provider."""
@@ -84,6 +88,11 @@ def _add(servicer: ReceiverRpc, server: grpc.aio.Server) -> None:
             servicer.GetPiece,
             request_deserializer=pb.GetPieceRequest.FromString,
             response_serializer=lambda chunk: bytes_message(_PIECE_CHUNK_FIELD, chunk),
+        ),
+        "GetChecksums": grpc.unary_unary_rpc_method_handler(
+            servicer.GetChecksums,
+            request_deserializer=pb.GetPieceRequest.FromString,
+            response_serializer=pb.PieceChecksums.SerializeToString,
         ),
     }
     server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE, handlers),))

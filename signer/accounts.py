@@ -9,6 +9,7 @@ A file per account: creating one is one atomic write, and ten thousand accounts 
 from __future__ import annotations
 
 import base64
+import hmac
 import json
 import re
 from dataclasses import dataclass, field
@@ -17,7 +18,7 @@ from typing import Final
 
 from signer.client import CustodialAccount
 from signer.files import write_whole
-from signer.sealing import NotThisKey, RandomBytes, seal, unseal
+from signer.sealing import RandomBytes, seal, unseal
 from sp.crypto.private import PrivateKey
 from sp.domain.addresses import parse_address
 from sp.domain.errors import ConfigError, InvalidRequest, KeystoreLocked, NoSuchAccount, SpError
@@ -64,12 +65,12 @@ class AccountBook:
         return self._entry(access_key_id).account
 
     def secret_of(self, access_key_id: str) -> str:
-        """NoSuchAccount; KeystoreLocked when it was sealed under another keystore."""
+        """NoSuchAccount; KeystoreLocked when it was sealed under another keystore, or its file is damaged."""
         entry = self._entry(access_key_id)
         return self._unseal(entry, "secret", entry.secret_access_key).decode()
 
     def private_key_of(self, address: Address) -> PrivateKey:
-        """NoSuchAccount; KeystoreLocked when it was sealed under another keystore."""
+        """NoSuchAccount; KeystoreLocked when it was sealed under another keystore, or its file is damaged."""
         entry = self._by_address.get(address)
         if entry is None:
             raise NoSuchAccount(address)
@@ -92,7 +93,7 @@ class AccountBook:
             return None
         account = present.account
         same = account.address == key.address and account.access_key_id == access_key_id
-        if not same or self.secret_of(access_key_id) != secret:
+        if not (same and hmac.compare_digest(self.secret_of(access_key_id).encode(), secret.encode())):
             raise InvalidRequest(f"there is an account named {name!r} already")
         return account
 
@@ -117,7 +118,7 @@ class AccountBook:
     def _unseal(self, entry: _Entry, what: str, sealed: str) -> bytes:
         try:
             return unseal(self._key, _label(what, entry.account), sealed)
-        except NotThisKey as error:
+        except ValueError as error:  # NotThisKey is one; the others are of a file that was damaged
             raise KeystoreLocked(f"account {entry.account.name}") from error
 
     def _index(self, entry: _Entry) -> None:

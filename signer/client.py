@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol, cast
+from typing import Protocol
 
 import grpc
 
@@ -14,8 +14,8 @@ from sp.domain.approvals import Approval, ApprovalRequest, Offer, PieceRequest, 
 from sp.domain.create_approvals import CreateBucketApproval, CreateObjectApproval
 from sp.domain.ids import Address, Signature, TxHash
 from sp.domain.messages import TxMessage
+from sp.runtime.neighbour import neighbour
 from sp.runtime.parts import Parts
-from sp.runtime.rpc import dial
 from sp.wire import common as wire
 from sp.wire import create_approvals, transactions
 
@@ -146,14 +146,7 @@ class SignerClient:
 
 async def connect(parts: Parts) -> Signer:
     """The Signer in this process, or a client of the one at its configured endpoint (channel shared and kept)."""
-    local = parts.local("signer")
-    if local is not None:
-        return cast(Signer, local)
-    common = parts.common
-    channel = await parts.once(
-        "channel signer", lambda: dial(common.endpoint.signer, tls=common.tls, timeout_s=CALL_TIMEOUT_S)
-    )
-    return SignerClient(channel)
+    return await neighbour(parts, "signer", parts.common.endpoint.signer, SignerClient, CALL_TIMEOUT_S)
 
 
 def _sign_request(document: SignDoc) -> pb.SignRequest:

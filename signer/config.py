@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from ipaddress import ip_address
 
 from sp.domain.errors import ConfigError
+from sp.runtime.addresses import only_this_host
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,14 +33,6 @@ class SignerConfig:
 def check_listen(endpoint: str, mutual_tls: bool) -> None:
     """ConfigError unless only this host or a holder of a certificate can reach `endpoint`: a unix socket, a loopback
     address, or anything under mutual TLS."""
-    if endpoint.startswith("unix:") or mutual_tls or _is_loopback(endpoint.rpartition(":")[0]):
+    if mutual_tls or only_this_host(endpoint):
         return
     raise ConfigError("endpoint.signer", f"{endpoint!r} is reachable by others: use a unix socket, loopback or [tls]")
-
-
-def _is_loopback(host: str) -> bool:
-    name = host.strip("[]")
-    try:
-        return ip_address(name).is_loopback
-    except ValueError:
-        return name == "localhost"

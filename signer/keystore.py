@@ -104,7 +104,9 @@ def _password(password_file: Path | None, environ: Mapping[str, str]) -> str:
             raise ConfigError("signer.password_file", f"name a file, or set {PASSWORD_VARIABLE}")
         return environ[PASSWORD_VARIABLE]
     try:
-        return password_file.read_text().partition("\n")[0].rstrip("\r")
+        return password_file.read_text("utf-8").partition("\n")[0].rstrip("\r")
+    except UnicodeDecodeError as error:
+        raise ConfigError("signer.password_file", f"{password_file.name} is not UTF-8") from error
     except OSError as error:
         raise ConfigError("signer.password_file", f"{password_file.name}: {error.strerror}") from error
 

@@ -10,6 +10,8 @@ from sp.domain.errors import KeyNotAllowed
 from sp.domain.ids import Address
 from sp.domain.messages import (
     MsgCancelCreateObject,
+    MsgCompleteStorageProviderExit,
+    MsgCompleteSwapIn,
     MsgCreateBucket,
     MsgCreateStorageProvider,
     MsgDelegateCreateObject,
@@ -21,6 +23,8 @@ from sp.domain.messages import (
     MsgPutPolicy,
     MsgRejectSealObject,
     MsgSealObject,
+    MsgStorageProviderExit,
+    MsgStorageProviderForcedExit,
     MsgUpdateBucketInfo,
     MsgUpdateObjectInfo,
     MsgUpdateStorageProviderStatus,
@@ -37,9 +41,11 @@ TRANSACTIONS: Final[dict[str, frozenset[type]]] = {
             MsgCreateStorageProvider,
             MsgEditStorageProvider,
             MsgUpdateStorageProviderStatus,
+            MsgStorageProviderExit,
+            MsgCompleteStorageProviderExit,
         }
     ),
-    "seal": frozenset({MsgSealObject, MsgRejectSealObject}),
+    "seal": frozenset({MsgSealObject, MsgRejectSealObject, MsgCompleteSwapIn}),
     CUSTODIAL: frozenset(
         {
             MsgCreateBucket,
@@ -50,6 +56,7 @@ TRANSACTIONS: Final[dict[str, frozenset[type]]] = {
             MsgUpdateObjectInfo,
             MsgPutPolicy,
             MsgDeletePolicy,
+            MsgStorageProviderForcedExit,  # where the chain's authority is that account, as on a test network
         }
     ),
 }

@@ -18,6 +18,8 @@ RandomBytes = Callable[[int], bytes]
 
 KEY_BYTES: Final = 32
 _NONCE_BYTES: Final = 12
+MAX_SCRYPT_BYTES: Final = 256 << 20
+"""Of memory that a password may take to become a key."""
 
 
 class NotThisKey(ValueError):
@@ -41,7 +43,7 @@ def unseal(key: bytes, label: str, sealed: str) -> bytes:
 @dataclass(frozen=True, slots=True)
 class Stretching:
     """How a password becomes a key: scrypt. The defaults take 32 MiB and about a quarter of a second (OWASP's N=2^15,
-    p=3). log2_n is capped, so that a forged file cannot exhaust memory."""
+    p=3). They are capped, so that a forged file cannot exhaust memory."""
 
     salt: bytes
     log2_n: int = 15
@@ -50,6 +52,8 @@ class Stretching:
 
     def __post_init__(self) -> None:
         if not (1 <= self.log2_n <= 20 and 1 <= self.r <= 16 and 1 <= self.p <= 16 and len(self.salt) >= 16):
+            raise ValueError("scrypt parameters out of bounds")
+        if 128 * self.r << self.log2_n > MAX_SCRYPT_BYTES:
             raise ValueError("scrypt parameters out of bounds")
 
     def key(self, password: str) -> bytes:

@@ -17,7 +17,7 @@ from sp.domain.jobs import HistoryRow, Job, JobFilter, Move, Precondition, PutOr
 from sp.domain.ledger import Visibility
 from sp.domain.lifecycle import JobState
 from spdb.database import Clock, Database
-from spdb.statements import browse, collection, moves, queue, secondaries, tags, uploads
+from spdb.statements import browse, collection, moves, queue, recovery, secondaries, tags, uploads
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +65,17 @@ class Jobs:
         """
         now = self.clock.now_ms()
         return await self.db.write(lambda c: uploads.finish(c, job, stored, actor, now, precondition))
+
+    async def finish_recovery(
+        self, job: Job, stored: StoredPayload, holders: Sequence[Secondary], stored_at_ms: int, actor: str
+    ) -> None:
+        """SEAL_OBJECT_DONE for what the chain has sealed and this database had lost: its segments are durable.
+
+        holders: its secondaries, in column order; stored_at_ms: when it was put, as far as the chain knows. A name that
+        means something keeps its meaning. JobMoved; ObjectNotCreated when the name was sealed anew.
+        """
+        now = self.clock.now_ms()
+        await self.db.write(lambda c: recovery.finish(c, job, stored, holders, stored_at_ms, actor, now))
 
     async def fail_upload(self, job_id: JobId, reason: str, actor: str, *, only_expired: bool = False) -> None:
         """UPLOAD_OBJECT_ERROR and its pieces are garbage; nothing when it is not uploading any more. NoSuchJob.
@@ -207,6 +218,10 @@ class Jobs:
     async def history(self, job_id: JobId) -> list[HistoryRow]:
         """In order. NoSuchJob."""
         return await self.db.read(lambda c: browse.history_rows(c, job_id))
+
+    async def backlog(self, most: int) -> int:
+        """Stored objects on which there is work to do yet; counts no further than `most`."""
+        return await self.db.read(lambda c: queue.backlog(c, most))
 
     async def counts(self) -> dict[JobState, int]:
         """Jobs by state; states without jobs are left out."""

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from typing import Final, Protocol, cast
+from typing import Final, Protocol
 
 import grpc
 
 from proto import tasknode_pb2 as pb
 from proto.tasknode_pb2_grpc import TaskNodeStub
-from sp.domain.ids import Address, JobId
+from sp.domain.ids import Address, JobId, RedundancyIndex
 from sp.domain.jobs import HistoryRow, Job, JobFilter, Secondary
 from sp.domain.ledger import Visibility
 from sp.domain.lifecycle import JobState
+from sp.runtime.neighbour import neighbour
 from sp.runtime.parts import Parts
-from sp.runtime.rpc import dial
 from sp.wire import jobs as wire
 
 CALL_TIMEOUT_S: Final = 10.0
@@ -29,6 +29,23 @@ class JobDetail:
     job: Job
     secondaries: tuple[Secondary, ...]
     history: tuple[HistoryRow, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SwapInStatus:
+    """A column that another provider is to take over. target: who leaves; successor: None while nobody has agreed
+    attempts: failures so far, error: the last of them; times in unix ms"""
+
+    job_id: JobId
+    bucket: str
+    object_name: str
+    redundancy_index: RedundancyIndex
+    target: Address
+    successor: Address | None
+    attempts: int
+    next_attempt_at_ms: int
+    error: str
+    created_at_ms: int
 
 
 class TaskNode(Protocol):
@@ -64,6 +81,10 @@ class TaskNode(Protocol):
 
     async def set_visibility(self, job_id: JobId, visibility: Visibility) -> bool:
         """How an object is to be created on chain; False when it is there, or being created, already. NoSuchJob."""
+
+    async def list_swap_ins(self, limit: int) -> tuple[list[SwapInStatus], dict[Address, int]]:
+        """Columns of this primary's sealed objects that others are to take over from providers that leave, the oldest
+        first; and how many are still with whom."""
 
 
 class TaskNodeClient:
@@ -112,6 +133,25 @@ class TaskNodeClient:
         request = pb.SetVisibilityRequest(job_id=job_id, visibility=visibility)
         return (await self._stub.SetVisibility(request)).changed
 
+    async def list_swap_ins(self, limit: int) -> tuple[list[SwapInStatus], dict[Address, int]]:
+        reply = await self._stub.ListSwapIns(pb.ListSwapInsRequest(limit=limit))
+        return [_swap_in(each) for each in reply.swap_ins], {Address(who): n for who, n in reply.counts.items()}
+
+
+def _swap_in(message: pb.SwapIn) -> SwapInStatus:
+    return SwapInStatus(
+        JobId(message.job_id),
+        message.bucket,
+        message.object_name,
+        RedundancyIndex(message.redundancy_index),
+        Address(message.target),
+        Address(message.successor) if message.successor else None,
+        message.attempts,
+        message.next_attempt_at_ms,
+        message.error,
+        message.created_at_ms,
+    )
+
 
 def detail(message: pb.JobDetail) -> JobDetail:
     return JobDetail(
@@ -123,9 +163,4 @@ def detail(message: pb.JobDetail) -> JobDetail:
 
 async def connect(parts: Parts) -> TaskNode:
     """The TaskNode of this SP: the one in this process, else a client of the one at its endpoint."""
-    if local := parts.local("tasknode"):
-        return cast("TaskNode", local)
-    target, tls = parts.common.endpoint.tasknode, parts.common.tls
-    return TaskNodeClient(
-        await parts.once(f"channel {target}", lambda: dial(target, tls=tls, timeout_s=CALL_TIMEOUT_S))
-    )
+    return await neighbour(parts, "tasknode", parts.common.endpoint.tasknode, TaskNodeClient, CALL_TIMEOUT_S)

@@ -11,13 +11,14 @@ from piecestore.verified import read_verified
 from receiver.client import GroupSender, Receipt
 from sp.crypto.ec import Kernel
 from sp.domain.erasure import rebuild_pieces, split
-from sp.domain.errors import DeadlineExceeded, SpError
+from sp.domain.errors import DeadlineExceeded, PieceCorrupt, PieceNotFound, ShortPiece, SpError, StoreFailed
 from sp.domain.ids import Checksum, RedundancyIndex, SegmentIndex
 from sp.domain.integrity import integrity_hash, piece_checksum
 from sp.domain.jobs import Job
 from sp.domain.pieces import SegmentKey
 from sp.domain.segments import segment_size
 from sp.runtime.limits import ByteBudget
+from sp.runtime.pace import Pace
 from sp.runtime.pool import CpuPool
 
 Buffer = bytes | bytearray | memoryview
@@ -112,12 +113,17 @@ class Column:
 
 @dataclass(frozen=True, slots=True)
 class ColumnFeeder:
-    """Codes segments once and feeds all columns of a pass, at bounded memory: a slow secondary slows the reading."""
+    """Codes segments once and feeds all columns of a pass, at bounded memory: a slow secondary slows the reading.
+
+    pace: of reading, for work that has time; rebuilt: a segment that cannot be read here, from whoever has its pieces
+    """
 
     pieces: PieceStore
     pool: CpuPool
     kernel: Kernel
     budget: ByteBudget
+    pace: Pace | None = None
+    rebuilt: Callable[[Job, SegmentIndex], Awaitable[bytes]] | None = None
 
     async def feed(self, job: Job, columns: list[Column]) -> None:
         """Drive one pass; afterwards each column has a receipt or an error. Raises only what is our own fault."""
@@ -144,11 +150,11 @@ class ColumnFeeder:
         assert job.payload_size is not None
         size = segment_size(job.payload_size, job.params.max_segment_size, index)
         k, m = job.params.data_chunks, job.params.parity_chunks
+        if self.pace is not None:
+            await self.pace.take(size)
         granted = await self.budget.acquire(size + size * m // k)
         try:
-            payload = await read_verified(
-                self.pieces, SegmentKey(job.id, index), job.segment_checksums[index], self.pool.executor
-            )
+            payload = await self._read(job, index)
             wanted = [c.index for c in columns]
             pieces = await self.pool.run(encode_columns, payload, k, m, wanted, self.kernel)
             checksums = await self.pool.run(_checksums, pieces)
@@ -156,6 +162,15 @@ class ColumnFeeder:
             self.budget.release(granted)
             raise
         return _Segment(index, pieces, checksums, self.budget, granted, len(columns))
+
+    async def _read(self, job: Job, index: SegmentIndex) -> bytes:
+        try:
+            key = SegmentKey(job.id, index)
+            return await read_verified(self.pieces, key, job.segment_checksums[index])
+        except (PieceNotFound, ShortPiece, PieceCorrupt, StoreFailed):
+            if self.rebuilt is None:
+                raise
+            return await self.rebuilt(job, index)
 
 
 def encode_columns(

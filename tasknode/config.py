@@ -19,7 +19,12 @@ class TaskNodeConfig:
     group_timeout_s: for one replicate data group from offer to receipt
     create_timeout_blocks, seal_timeout_blocks: how many blocks a transaction may take to appear
     retry_first_delay_ms, retry_max_delay_ms, retry_max_attempts, give_up_after_ms: the retry policy of a step
-    deletion_interval_s: how often pending deletions and chain events are looked at when nothing wakes them
+    deletion_interval_s: how often pending deletions, chain events and columns to be taken over are looked at when
+      nothing wakes them
+    swap_ins_at_once: columns that other providers take over at the same time from those that leave
+    swap_in_bytes_per_s: how fast segments are read for that, 0: as fast as it goes; swap_in_memory_bytes: of segments
+      and parity in flight for it
+    swap_in_pause_s: from the end of one walk over all objects, to find such columns, to the start of the next
     """
 
     max_jobs: int = 16
@@ -37,6 +42,10 @@ class TaskNodeConfig:
     retry_max_attempts: int = 40
     give_up_after_ms: int = 24 * 3_600_000
     deletion_interval_s: float = 2.0
+    swap_ins_at_once: int = 2
+    swap_in_bytes_per_s: int = 20_000_000
+    swap_in_memory_bytes: int = 32 * 1024 * 1024
+    swap_in_pause_s: float = 600.0
 
     @property
     def retry(self) -> RetryPolicy:

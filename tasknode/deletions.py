@@ -7,9 +7,10 @@ from random import Random
 
 from chain.client import Chain
 from signer.client import Signer
-from sp.domain.errors import JobMoved, NoSuchBucket, NoSuchObject, NoSuchObjectId, SpError, TxRefused
+from sp.domain.errors import EventsPruned, JobMoved, NoSuchBucket, NoSuchObject, NoSuchObjectId, SpError, TxRefused
 from sp.domain.ids import ObjectId
 from sp.domain.ledger import ChainEvent, ChainObject, EventType, ObjectStatus
+from sp.domain.lifecycle import JobState
 from sp.domain.messages import MsgDeleteObject, MsgRejectSealObject, TxMessage
 from sp.domain.retry import RetryPolicy
 from sp.runtime.clock import Clock
@@ -19,6 +20,7 @@ from spdb.deletions import Deletion, Deletions
 from spdb.jobs import Jobs
 from spdb.objects import Objects
 from tasknode.onchain import OnChain
+from tasknode.vacancies import VacancyFinder
 from tasknode.worker import Worker
 
 log = get_logger(__name__)
@@ -26,6 +28,9 @@ log = get_logger(__name__)
 BATCH = 100
 EVENT_BLOCKS = 1000
 CURSOR = "tasknode.chain-events"
+ROUND = "tasknode.chain-round"
+"""1 + the job to go on from, 0 when no round is due."""
+
 GONE_EVENTS = frozenset(
     {
         EventType.DELETE_OBJECT,
@@ -36,6 +41,7 @@ GONE_EVENTS = frozenset(
 """What takes an object off the chain without this SP having asked for it."""
 
 BEGUN_EVENTS = frozenset({EventType.CREATE_OBJECT, EventType.UPDATE_OBJECT_CONTENT})
+LEAVING_EVENTS = frozenset({EventType.STORAGE_PROVIDER_EXIT, EventType.STORAGE_PROVIDER_FORCED_EXIT})
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +96,7 @@ class Deleter:
         return MsgRejectSealObject((await self.signer.keys()).seal, deletion.bucket, deletion.object_name)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class ChainFollower:
     """Unlinks names whose objects were deleted on chain by others, and removes what this SP created there for a
     put that nobody works on any more: a transaction may land after its put was deleted, replaced or given up."""
@@ -101,19 +107,64 @@ class ChainFollower:
     objects: Objects
     onchain: OnChain
     signer: Signer
+    finder: VacancyFinder
     actor: str
+    _round_due: bool = True
 
     async def tick(self) -> bool:
         seen = await self.cursors.get(CURSOR)
-        height, events = await self.chain.events(seen, EVENT_BLOCKS)
+        try:
+            height, events = await self.chain.events(seen, EVENT_BLOCKS)
+        except EventsPruned as pruned:
+            await self._skip(pruned)
+            return True
         for event in events:
             if event.type in GONE_EVENTS:
                 await self._unlink(event.object_id)
             elif event.type in BEGUN_EVENTS:
                 await self._remove_unclaimed(event)
+        if any(event.type in LEAVING_EVENTS for event in events):
+            await self.finder.begin_anew()
         if height > seen:
             await self.cursors.set(CURSOR, height)
         return bool(events)
+
+    async def _skip(self, pruned: EventsPruned) -> None:
+        """The chain has forgotten events that were not seen here: look at every object instead (`round`)."""
+        newest = (await self.chain.latest_block()).height
+        log.warning("chain events missed, every object is looked at", error=str(pruned))
+        await self.cursors.set_all({ROUND: 1, CURSOR: newest})
+        self._round_due = True
+        await self.finder.begin_anew()
+
+    async def round(self) -> bool:
+        """After events were missed: the next objects, each held against the chain. False when that is not due."""
+        if not self._round_due:
+            return False
+        self._round_due = False  # unless somebody says so from here on
+        at = await self._round_at()
+        if not at:
+            return False
+        self._round_due = True
+        page, after = await self.jobs.walk(at - 1, BATCH)
+        for job in page:
+            if job.state is JobState.SEAL_OBJECT_DONE and job.object_id is not None:
+                await self._unlink_gone(job.object_id)
+        await self.cursors.set(ROUND, after + 1 if after is not None else 0)
+        return True
+
+    async def _round_at(self) -> int:
+        try:
+            return await self.cursors.get(ROUND)
+        except SpError:
+            self._round_due = True  # nothing is known: ask again
+            raise
+
+    async def _unlink_gone(self, object_id: ObjectId) -> None:
+        try:
+            await self.chain.head_object_by_id(object_id)
+        except NoSuchObjectId:
+            await self._unlink(object_id)
 
     async def _unlink(self, object_id: ObjectId) -> None:
         entry = await self.objects.by_object_id(object_id)

@@ -110,7 +110,7 @@ class OnChain:
                 object_name=job.object_name,
                 payload_size=job.payload_size,
                 content_type=job.headers.get("content-type", "application/octet-stream"),
-                visibility=job.visibility,
+                visibility=job.visibility or Visibility.PRIVATE,
             )
         )
         assert result.object_id is not None
@@ -118,9 +118,9 @@ class OnChain:
 
     async def _update(self, job: Job, found: ChainObject) -> Identity:
         """New content. What the put says of its visibility comes first: a private one is never public, not for a
-        block; an update of the content cannot say it."""
+        block; an update of the content cannot say it. UNSPECIFIED: as it was."""
         assert job.payload_size is not None
-        if job.visibility not in (Visibility.INHERIT, found.visibility):
+        if job.visibility not in (Visibility.UNSPECIFIED, found.visibility):
             await self._execute(MsgUpdateObjectInfo(job.account, job.bucket, job.object_name, job.visibility))
         keys = await self.signer.keys()
         await self._execute(

@@ -13,7 +13,7 @@ from sp.domain.ids import JobId
 from sp.domain.ledger import Visibility
 from sp.runtime.rpc import Serving
 from sp.wire import jobs as wire
-from tasknode.client import JobDetail, TaskNode
+from tasknode.client import JobDetail, SwapInStatus, TaskNode
 
 SERVICE = "greenfield_sp.tasknode.v1.TaskNode"
 
@@ -59,10 +59,29 @@ class TaskNodeRpc(TaskNodeServicer):
         changed = await self._tasknode.set_visibility(JobId(request.job_id), Visibility(request.visibility))
         return pb.SetVisibilityReply(changed=changed)
 
+    async def ListSwapIns(self, request: pb.ListSwapInsRequest, context: Any) -> pb.ListSwapInsReply:
+        listed, counts = await self._tasknode.list_swap_ins(request.limit)
+        return pb.ListSwapInsReply(swap_ins=map(swap_in_pb, listed), counts={str(who): n for who, n in counts.items()})
+
     async def _find(self, request: pb.GetJobRequest) -> JobDetail:
         if request.job_id:
             return await self._tasknode.get_job(JobId(request.job_id))
         return await self._tasknode.get_job_of(request.bucket, request.object_name)
+
+
+def swap_in_pb(value: SwapInStatus) -> pb.SwapIn:
+    return pb.SwapIn(
+        job_id=value.job_id,
+        bucket=value.bucket,
+        object_name=value.object_name,
+        redundancy_index=value.redundancy_index,
+        target=value.target,
+        successor=value.successor or "",
+        attempts=value.attempts,
+        next_attempt_at_ms=value.next_attempt_at_ms,
+        error=value.error,
+        created_at_ms=value.created_at_ms,
+    )
 
 
 def detail_pb(value: JobDetail) -> pb.JobDetail:

@@ -16,15 +16,19 @@ from sp.domain.ids import Address, JobId
 from sp.domain.jobs import Job, JobFilter
 from sp.domain.ledger import Visibility
 from sp.domain.lifecycle import FINAL, JobState
+from sp.domain.swaps import SwapIn
 from sp.runtime.chores import Chores
 from spdb.jobs import Jobs
 from spdb.objects import Objects
-from tasknode.client import JobDetail
+from spdb.swap_ins import SwapIns
+from tasknode.client import JobDetail, SwapInStatus
 from tasknode.worker import Worker
 
 WATCH_INTERVAL_S = 0.5
 """How often a watched job is read again when nobody in this process moves it (another service may)."""
 
+
+MAX_LISTED = 1000
 
 CONSISTENT_READS = 5
 """How often a job is read again because it moved between the reading of its row and of its history."""
@@ -59,6 +63,7 @@ class JobChanges:
 class TaskNodeService:
     jobs: Jobs
     objects: Objects
+    swap_ins: SwapIns
     worker: Worker
     changes: JobChanges
     chores: Chores
@@ -116,3 +121,22 @@ class TaskNodeService:
 
     async def set_visibility(self, job_id: JobId, visibility: Visibility) -> bool:
         return await self.jobs.set_visibility(job_id, visibility)
+
+    async def list_swap_ins(self, limit: int) -> tuple[list[SwapInStatus], dict[Address, int]]:
+        waiting = await self.swap_ins.waiting(max(1, min(limit, MAX_LISTED)))
+        return [_status(swap) for swap in waiting], await self.swap_ins.counts()
+
+
+def _status(swap: SwapIn) -> SwapInStatus:
+    return SwapInStatus(
+        swap.job.id,
+        swap.job.bucket,
+        swap.job.object_name,
+        swap.redundancy_index,
+        swap.target,
+        swap.successor,
+        swap.attempts,
+        swap.next_attempt_at_ms,
+        swap.error,
+        swap.created_at_ms,
+    )

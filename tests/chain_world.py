@@ -15,6 +15,7 @@ from sp.crypto.private import PrivateKey
 from sp.domain.ids import Address, Checksum, ObjectId, Signature
 from sp.domain.ledger import ChainEvent, ChainObject, SpStatus, StorageProvider, TxResult, Visibility
 from sp.domain.messages import (
+    MsgCompleteSwapIn,
     MsgCreateBucket,
     MsgCreateObject,
     MsgDelegateCreateObject,
@@ -140,6 +141,30 @@ def seal(
     signatures = tuple(sp.receipt(object_id, over[column + 1]) for column, sp in enumerate(secondaries))
     return MsgSealObject(
         sealer.seal, bucket, name, tuple(sp.operator for sp in secondaries), signatures, expect_checksums=expect
+    )
+
+
+def swap_in(
+    object_id: int = 1,
+    column: int = 2,
+    target: Provider | None = None,
+    successor: Provider = SPARE,
+    over: Sequence[Checksum] | None = None,
+    name: str = "a.jpg",
+    bucket: str = "photos",
+    version: int = 0,
+) -> MsgCompleteSwapIn:
+    """A right one, for an object as `seal` makes it. target: by default who has the column there"""
+    return MsgCompleteSwapIn(
+        operator=PRIMARY.seal,
+        bucket=bucket,
+        object_name=name,
+        object_id=ObjectId(object_id),
+        version=version,
+        redundancy_index=column,
+        target_sp=(target or SECONDARIES[column]).operator,
+        successor_sp=successor.operator,
+        signature=successor.receipt(object_id, (over or checksums())[column + 1]),
     )
 
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
-from chain.dev import buckets, governance, objects, policies, providers, sealing
+from chain.dev import buckets, exits, governance, objects, policies, providers, sealing
 from chain.dev.codes import Code
 from chain.dev.state import State
 from chain.tx import hash_of, sign_digest, signer_of
@@ -42,6 +42,10 @@ RULES: Final[Mapping[type[Any], Rule]] = {
     messages.MsgEditStorageProvider: providers.edit_storage_provider,
     messages.MsgUpdateStorageProviderStatus: providers.update_storage_provider_status,
     messages.MsgUpdateParams: governance.update_params,
+    messages.MsgStorageProviderExit: exits.storage_provider_exit,
+    messages.MsgStorageProviderForcedExit: exits.storage_provider_forced_exit,
+    messages.MsgCompleteStorageProviderExit: exits.complete_storage_provider_exit,
+    messages.MsgCompleteSwapIn: exits.complete_swap_in,
 }
 
 

@@ -19,7 +19,17 @@ from proto import chain_pb2 as pb
 from proto.chain_pb2_grpc import ChainStub
 from sp.domain.errors import DeadlineExceeded, ServiceUnavailable, TxNotSeen
 from sp.domain.ids import Address, ObjectId, TxHash
-from sp.domain.ledger import Action, Block, Bucket, ChainAccount, ChainEvent, ChainObject, StorageProvider, TxResult
+from sp.domain.ledger import (
+    NO_OBJECT,
+    Action,
+    Block,
+    Bucket,
+    ChainAccount,
+    ChainEvent,
+    ChainObject,
+    StorageProvider,
+    TxResult,
+)
 from sp.domain.params import StorageParams
 from sp.runtime.clock import Clock
 from sp.runtime.rpc import dial
@@ -84,6 +94,12 @@ class DevChainClient:
 
     async def head_object_by_id(self, object_id: ObjectId) -> ChainObject:
         return wire.chain_object(await self._stub.HeadObjectById(pb.HeadObjectByIdRequest(object_id=object_id)))
+
+    async def list_objects(
+        self, *, bucket: str = "", secondary: Address | None = None, after: ObjectId = NO_OBJECT, limit: int = 100
+    ) -> list[ChainObject]:
+        request = pb.ListObjectsRequest(bucket=bucket, secondary=secondary or "", after=after, limit=limit)
+        return [wire.chain_object(each) for each in (await self._stub.ListObjects(request)).objects]
 
     async def verify_permission(
         self, operator: Address | None, bucket: str, object_name: str | None, action: Action

@@ -1,5 +1,5 @@
 """Why the chain refuses a transaction, with the network's codes (greenfield x/storage/types/errors.go, x/sp/types/
-errors.go, types/errors/errors.go; cosmos-sdk types/errors)."""
+errors.go, x/virtualgroup/types/errors.go, types/errors/errors.go; cosmos-sdk types/errors)."""
 
 from __future__ import annotations
 
@@ -51,7 +51,12 @@ class Code(Enum):
     SP_SEAL_EXISTS = ("sp", 8, "StorageProvider already exists for this seal address")
     SP_APPROVAL_EXISTS = ("sp", 9, "StorageProvider already exists for this approval address")
     SP_GC_EXISTS = ("sp", 10, "StorageProvider already exists for this gc address")
+    SP_EXIT_FAILED = ("sp", 13, "StorageProvider exit failed")
+    SP_STATUS_FIXED = ("sp", 16, "StorageProvider status is not allow to change")
     SP_INVALID_ENDPOINT = ("sp", 42, "Invalid endpoint url")
+
+    SP_CANNOT_EXIT = ("virtualgroup", 1108, "the sp can not exit now")
+    SWAP_IN_FAILED = ("virtualgroup", 1129, "swap in failed")
 
     NOT_AUTHORITY = ("gov", 8, "expected gov account as only signer for proposal message")
 

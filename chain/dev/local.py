@@ -6,7 +6,17 @@ from chain.dev import queries
 from chain.dev.node import Node
 from sp.domain.errors import TxNotSeen
 from sp.domain.ids import Address, ObjectId, TxHash
-from sp.domain.ledger import Action, Block, Bucket, ChainAccount, ChainEvent, ChainObject, StorageProvider, TxResult
+from sp.domain.ledger import (
+    NO_OBJECT,
+    Action,
+    Block,
+    Bucket,
+    ChainAccount,
+    ChainEvent,
+    ChainObject,
+    StorageProvider,
+    TxResult,
+)
 from sp.domain.params import StorageParams
 
 
@@ -36,6 +46,11 @@ class LocalChain:
 
     async def head_object_by_id(self, object_id: ObjectId) -> ChainObject:
         return queries.head_object_by_id(self._node.state, object_id)
+
+    async def list_objects(
+        self, *, bucket: str = "", secondary: Address | None = None, after: ObjectId = NO_OBJECT, limit: int = 100
+    ) -> list[ChainObject]:
+        return queries.list_objects(self._node.state, bucket, secondary, after, limit)
 
     async def verify_permission(
         self, operator: Address | None, bucket: str, object_name: str | None, action: Action

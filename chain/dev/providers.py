@@ -24,7 +24,7 @@ def create_storage_provider(state: State, message: MsgCreateStorageProvider) -> 
         if getattr(message, name) in taken:
             raise code.refusal(getattr(message, name))
     provider = StorageProvider(
-        id=len(state.providers) + 1,
+        id=1 + max((known.id for known in state.providers.values()), default=0),
         operator=message.operator,
         funding=message.funding,
         seal=message.seal,
@@ -53,7 +53,12 @@ def edit_storage_provider(state: State, message: MsgEditStorageProvider) -> list
 
 
 def update_storage_provider_status(state: State, message: MsgUpdateStorageProviderStatus) -> list[ChainEvent]:
-    return _put(state, replace(_registered(state, message.operator), status=message.status))
+    """Leaving has messages of its own (chain.dev.exits), and nobody comes back from it."""
+    provider = _registered(state, message.operator)
+    changed = replace(provider, status=message.status)
+    if provider.exiting or changed.exiting:
+        raise Code.SP_STATUS_FIXED.refusal(f"{provider.status.name} to {changed.status.name}")
+    return _put(state, changed)
 
 
 _UNIQUE = (

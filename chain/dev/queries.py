@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from heapq import nsmallest
+
 from chain.dev import policies
 from chain.dev.state import State
 from sp.domain.errors import NoSuchBucket, NoSuchObject, NoSuchObjectId
@@ -33,6 +35,16 @@ def head_object_by_id(state: State, object_id: ObjectId) -> ChainObject:
     if found is None:
         raise NoSuchObjectId(object_id)
     return found
+
+
+def list_objects(
+    state: State, bucket: str, secondary: Address | None, after: ObjectId, limit: int
+) -> list[ChainObject]:
+    """The first `limit` with ids above `after`. bucket: only of this one, "" of any; secondary: only sealed with it"""
+    candidates = state.names.get(bucket, {}).values() if bucket else state.objects
+    found = (state.objects[object_id] for object_id in candidates if object_id > after)
+    wanted = (each for each in found if secondary is None or secondary in each.secondaries)
+    return nsmallest(limit, wanted, key=lambda each: each.id)
 
 
 def verify_permission(

@@ -19,6 +19,8 @@ from sp.wire import chain as wire
 from sp.wire import common
 
 SERVICE: Final = "greenfield_sp.chain.v1.Chain"
+MAX_OBJECTS: Final = 100
+"""In one answer: with the longest names and updates under way it still fits into one message."""
 
 
 class ChainRpc(ChainServicer):
@@ -47,6 +49,16 @@ class ChainRpc(ChainServicer):
 
     async def HeadObjectById(self, request: pb.HeadObjectByIdRequest, context: Any) -> pb.Object:
         return wire.chain_object_pb(queries.head_object_by_id(self._node.state, ObjectId(request.object_id)))
+
+    async def ListObjects(self, request: pb.ListObjectsRequest, context: Any) -> pb.ListObjectsReply:
+        found = queries.list_objects(
+            self._node.state,
+            request.bucket,
+            wire.operator(request.secondary),
+            ObjectId(request.after),
+            min(request.limit or MAX_OBJECTS, MAX_OBJECTS),
+        )
+        return pb.ListObjectsReply(objects=map(wire.chain_object_pb, found))
 
     async def VerifyPermission(self, request: pb.VerifyPermissionRequest, context: Any) -> pb.VerifyPermissionReply:
         allowed = queries.verify_permission(

@@ -33,7 +33,7 @@ class _Waiting:
 
 def seal_object(state: State, message: MsgSealObject) -> list[ChainEvent]:
     bucket = state.bucket_named(message.bucket)
-    _check_sealer(state, bucket, message.operator)
+    check_sealer(state, bucket, message.operator)
     current = state.object_named(bucket, message.object_name)
     waiting = _waiting(current)
     if waiting is None:
@@ -61,7 +61,7 @@ def reject_seal_object(state: State, message: MsgRejectSealObject) -> list[Chain
     current = state.object_named(bucket, message.object_name)
     if _waiting(current) is None:
         raise Code.NOT_CREATED.refusal(current.status.name)
-    _check_sealer(state, bucket, message.operator)
+    check_sealer(state, bucket, message.operator)
     payments.refund(state, current.id)
     if current.update is None:
         remove(state, current)
@@ -79,7 +79,7 @@ def receipts_of(state: State, message: MsgSealObject) -> list[tuple[bytes, Signa
         return []
     checksums = waiting.checksums or message.expect_checksums
     return [
-        (_digest(secondary, current.id, checksum), signature)
+        (receipt_digest(secondary, current.id, checksum), signature)
         for secondary, checksum, signature in zip(
             message.secondary_sps, checksums[1:], message.secondary_signatures, strict=False
         )
@@ -94,9 +94,10 @@ def _waiting(current: ChainObject) -> _Waiting | None:
     return None
 
 
-def _check_sealer(state: State, bucket: Bucket, operator: Address) -> None:
+def check_sealer(state: State, bucket: Bucket, operator: Address) -> None:
+    """Refuse whoever is not the seal address of the bucket's primary."""
     if state.provider_sealing_as(operator).operator != bucket.primary_sp:
-        raise Code.ACCESS_DENIED.refusal("only the seal address of the bucket's primary SP seals or rejects")
+        raise Code.ACCESS_DENIED.refusal("only the seal address of the bucket's primary SP says this")
 
 
 def _agreed(on_chain: tuple[Checksum, ...], in_message: tuple[Checksum, ...], count: int) -> tuple[Checksum, ...]:
@@ -129,9 +130,10 @@ def _check_receipts(state: State, message: MsgSealObject, object_id: ObjectId, c
         if not secondary.in_service:
             raise Code.SP_NOT_IN_SERVICE.refusal(f"{operator}: {secondary.status.name}")
         signature = message.secondary_signatures[column]
-        if recovered(_digest(operator, object_id, checksums[column + 1]), signature) != secondary.approval:
+        if recovered(receipt_digest(operator, object_id, checksums[column + 1]), signature) != secondary.approval:
             raise Code.INVALID_APPROVAL.refusal(f"column {column}: not signed by {operator}")
 
 
-def _digest(secondary: Address, object_id: ObjectId, checksum: Checksum) -> bytes:
+def receipt_digest(secondary: Address, object_id: ObjectId, checksum: Checksum) -> bytes:
+    """What a secondary has signed who keeps the column with this integrity hash."""
     return keccak256(secondary_sp_sign_bytes(secondary, object_id, checksum))

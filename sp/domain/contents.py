@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from sp.domain.approvals import ObjectRef
-from sp.domain.ids import Address, Checksum
-from sp.domain.ledger import ChainObject, ObjectStatus
+from sp.domain.ids import Address, Checksum, RedundancyIndex
+from sp.domain.ledger import ChainObject, ObjectStatus, StorageProvider
 from sp.domain.params import StorageParams
 
 
@@ -42,6 +43,21 @@ def content_of(found: ChainObject, version: int) -> Content | None:
     if update is not None and version == update.version:
         return Content(version, update.payload_size, update.checksums, update.updated_at, sealed=False, secondaries=())
     return None
+
+
+def leaving(content: Content, providers: Mapping[Address, StorageProvider]) -> dict[RedundancyIndex, Address]:
+    """Whose columns of a sealed content are to be taken over: their holders leave."""
+    return {
+        RedundancyIndex(index): operator
+        for index, operator in enumerate(content.secondaries)
+        if departed(operator, providers)
+    }
+
+
+def departed(operator: Address, providers: Mapping[Address, StorageProvider]) -> bool:
+    """Whether this provider leaves. Of one that is not registered, as far as we know, nothing is known: it may be newer
+    than our view of the register, and the chain strikes none off that it still names."""
+    return operator in providers and providers[operator].exiting
 
 
 def contradiction(found: ChainObject, content: Content, ref: ObjectRef) -> str:

@@ -88,6 +88,7 @@ class ScrubOrder:
     bucket: "" is everything the provider holds in the role that is asked; object_name: "" is the whole bucket
     repair: make damaged parts again; everywhere: of one object, at its primary: its secondaries' pieces too
     resume: go on where an interrupted run of the same scope stopped
+    recover: bring back first what the chain has here and the database does not know
     """
 
     bucket: str = ""
@@ -95,6 +96,7 @@ class ScrubOrder:
     repair: bool = False
     everywhere: bool = False
     resume: bool = False
+    recover: bool = False
 
 
 def health_of(error: SpError) -> Health:

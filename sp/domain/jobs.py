@@ -18,7 +18,7 @@ INTERNAL_PREFIX: Final = "x-sp-"
 """Kept headers that begin so are ours: no client can set them, and none is shown them."""
 
 ETAG_HEADER: Final = "x-sp-etag"
-"""The ETag of an object that was put in parts, without quotes; others have theirs of their root."""
+"""The ETag of an object, without quotes, where it is not that of its root (docs/decisions/0003)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -237,9 +237,14 @@ class ObjectEntry:
 
     @property
     def etag(self) -> str:
-        """Without quotes (docs/decisions/0003): `<32 hex of the integrity hash>-1`, or of the parts it was put in."""
+        """Without quotes (docs/decisions/0003): the MD5, that of the parts it was put in, or one of the root."""
         assert self.job.root is not None
-        return self.job.headers.get(ETAG_HEADER) or f"{self.job.root.hex()[:32]}-1"
+        return self.job.headers.get(ETAG_HEADER) or etag_of_root(self.job.root)
+
+
+def etag_of_root(root: Checksum) -> str:
+    """Of an object whose MD5 nobody has computed: `<32 hex of the integrity hash>-1`."""
+    return f"{root.hex()[:32]}-1"
 
 
 @dataclass(frozen=True, slots=True)

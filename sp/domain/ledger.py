@@ -86,6 +86,16 @@ class StorageProvider:
     def in_service(self) -> bool:
         return self.status is SpStatus.IN_SERVICE
 
+    @property
+    def exiting(self) -> bool:
+        """It leaves, or has been made to: others take its columns over."""
+        return self.status in (SpStatus.GRACEFUL_EXITING, SpStatus.FORCED_EXITING)
+
+    @property
+    def serving(self) -> bool:
+        """It answers for what it keeps, though it may take nothing new: in service, or leaving of its own will."""
+        return self.status in (SpStatus.IN_SERVICE, SpStatus.GRACEFUL_EXITING)
+
 
 @dataclass(frozen=True, slots=True)
 class Bucket:
@@ -174,15 +184,20 @@ class EventType(IntEnum):
     DISCONTINUE_OBJECT = 12
     UPDATE_BUCKET_INFO = 13
     UPDATE_OBJECT_INFO = 14
+    STORAGE_PROVIDER_EXIT = 15
+    STORAGE_PROVIDER_FORCED_EXIT = 16
+    COMPLETE_STORAGE_PROVIDER_EXIT = 17
+    COMPLETE_SWAP_IN = 18  # one column of one object has another holder
 
 
 NO_OBJECT: Final = ObjectId(0)
 NO_TX: Final = TxHash("")
+NOBODY: Final = Address("")
 
 
 @dataclass(frozen=True, slots=True)
 class ChainEvent:
-    """One typed event of one block, in the order of the chain."""
+    """One typed event of one block, in the order of the chain. provider: who leaves, or has taken a column over"""
 
     height: int
     type: EventType
@@ -191,6 +206,7 @@ class ChainEvent:
     object_id: ObjectId = NO_OBJECT
     version: int = 0
     tx_hash: TxHash = NO_TX
+    provider: Address = NOBODY
 
 
 @dataclass(frozen=True, slots=True)

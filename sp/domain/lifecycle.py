@@ -51,6 +51,7 @@ class JobEvent(StrEnum):
     SECONDARIES_REJECTED = "the chain refused the secondaries"
     SEAL_REJECTED = "given up on chain"
     DISCONTINUED = "discontinued"
+    RECOVERED = "recovered"
 
 
 S, E = JobState, JobEvent
@@ -73,6 +74,8 @@ TABLE: Final[dict[tuple[JobState, JobEvent], JobState]] = {
     (S.INIT_UNSPECIFIED, E.UPLOAD_FAILED): S.UPLOAD_OBJECT_ERROR,
     (S.UPLOAD_OBJECT_DOING, E.PAYLOAD_STORED): S.UPLOAD_OBJECT_DONE,
     (S.UPLOAD_OBJECT_DOING, E.UPLOAD_FAILED): S.UPLOAD_OBJECT_ERROR,
+    # its database was lost; the chain has its seal, and its secondaries have given it back
+    (S.UPLOAD_OBJECT_DOING, E.RECOVERED): S.SEAL_OBJECT_DONE,
     (S.UPLOAD_OBJECT_DONE, E.ALLOCATION_STARTED): S.ALLOC_SECONDARY_DOING,
     (S.ALLOC_SECONDARY_DOING, E.SECONDARIES_CHOSEN): S.ALLOC_SECONDARY_DONE,
     (S.ALLOC_SECONDARY_DOING, E.ALLOCATION_FAILED): S.ALLOC_SECONDARY_ERROR,

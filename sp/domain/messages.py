@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sp.domain.ids import Address, Checksum, Signature
+from sp.domain.ids import Address, Checksum, ObjectId, Signature
 from sp.domain.ledger import Action, Effect, RedundancyType, SpStatus, Visibility
 from sp.domain.params import StorageParams
 
@@ -188,6 +188,47 @@ class MsgUpdateParams:
     params: StorageParams
 
 
+@dataclass(frozen=True, slots=True)
+class MsgStorageProviderExit:
+    """I leave: nothing new comes to me, and others take over what I keep."""
+
+    operator: Address
+
+
+@dataclass(frozen=True, slots=True)
+class MsgStorageProviderForcedExit:
+    """By the authority named at genesis: this provider is gone, or is to go."""
+
+    authority: Address
+    storage_provider: Address
+
+
+@dataclass(frozen=True, slots=True)
+class MsgCompleteStorageProviderExit:
+    """Nothing on chain names me any more: forget me."""
+
+    operator: Address
+
+
+@dataclass(frozen=True, slots=True)
+class MsgCompleteSwapIn:
+    """operator: the primary SP's seal address. Column `redundancy_index` of this content is with `successor_sp` now, in
+    the place of `target_sp`, which leaves. (On the real network the successor sends it, for a whole group.)
+
+    signature: the successor's, over the integrity hash that the object was sealed with
+    """
+
+    operator: Address
+    bucket: str
+    object_name: str
+    object_id: ObjectId
+    version: int
+    redundancy_index: int
+    target_sp: Address
+    successor_sp: Address
+    signature: Signature
+
+
 TxMessage = (
     MsgCreateBucket
     | MsgDeleteBucket
@@ -207,4 +248,8 @@ TxMessage = (
     | MsgEditStorageProvider
     | MsgUpdateStorageProviderStatus
     | MsgUpdateParams
+    | MsgStorageProviderExit
+    | MsgStorageProviderForcedExit
+    | MsgCompleteStorageProviderExit
+    | MsgCompleteSwapIn
 )

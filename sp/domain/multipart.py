@@ -21,6 +21,7 @@ from sp.domain.errors import (
 from sp.domain.ids import Address, Checksum, JobId, SegmentIndex, UploadId
 from sp.domain.jobs import ETAG_HEADER
 from sp.domain.ledger import Visibility
+from sp.domain.part_layout import layout_headers
 from sp.domain.pieces import StagedKey
 from sp.domain.segments import segment_count, segment_size
 
@@ -193,6 +194,12 @@ def assembly_of(upload: Upload, asked: Completion, stored: Iterable[Part], min_p
         raise PayloadSizeMismatch(asked.payload_size, size)
     headers = {**upload.order.headers, ETAG_HEADER: completed_etag(part.md5 for part in parts)}
     headers |= object_checksum(upload.order.checksum_algorithm, upload.order.checksum_type, parts)
+    name = f"{CHECKSUM_PREFIX}{upload.order.checksum_algorithm}"
+    checksums_known = all(name in part.checksums for part in parts)
+    headers |= layout_headers(
+        [(part.number, part.size) for part in parts],
+        [part.checksums[name] for part in parts] if checksums_known else [],
+    )
     for name, declared in asked.checksums.items():
         _check_whole(name, declared, headers.get(name))
     return Assembly(tuple(parts), size, headers)

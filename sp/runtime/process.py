@@ -8,6 +8,7 @@ When all services are up, one line "ready" is logged, and the file that SP_READY
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import resource
 import signal
@@ -67,6 +68,14 @@ def _take_all_descriptors() -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
+def _spare_the_collector() -> None:
+    """What the start has made stays: it need not be looked at again by each full collection of garbage. Small requests
+    make few cycles and many objects, so the young are looked at less often; both were 7% of a small put."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 20)
+
+
 def _check_known(services: Sequence[str], runners: Mapping[str, Runner]) -> None:
     for name in services:
         if name not in runners:
@@ -94,6 +103,7 @@ async def _until_stopped(parts: Parts, services: Sequence[str], runners: Mapping
             for name in services:
                 await stack.enter_async_context(runners[name](parts))
             started.set()
+            _spare_the_collector()
             await _tell_ready(parts, services, ready_file)
             await parts.stopping.wait()
             logger.info("stopping", services=list(services))

@@ -217,6 +217,7 @@ def event(message: pb.Event) -> ChainEvent:
         object_id=ObjectId(message.object_id),
         version=message.version,
         tx_hash=TxHash(message.tx_hash),
+        provider=Address(message.provider),
     )
 
 
@@ -229,6 +230,7 @@ def event_pb(value: ChainEvent) -> pb.Event:
         object_id=value.object_id,
         version=value.version,
         tx_hash=value.tx_hash,
+        provider=value.provider,
     )
 
 

@@ -18,7 +18,9 @@ CHUNK_BYTES = 1024 * 1024
 def order(message: pb.ScrubRequest) -> ScrubOrder:
     if message.object_name and not message.bucket:
         raise InvalidRequest("an object without a bucket")
-    return ScrubOrder(message.bucket, message.object_name, message.repair, message.everywhere, message.resume)
+    return ScrubOrder(
+        message.bucket, message.object_name, message.repair, message.everywhere, message.resume, message.recover
+    )
 
 
 def order_pb(value: ScrubOrder) -> pb.ScrubRequest:
@@ -28,6 +30,7 @@ def order_pb(value: ScrubOrder) -> pb.ScrubRequest:
         repair=value.repair,
         everywhere=value.everywhere,
         resume=value.resume,
+        recover=value.recover,
     )
 
 

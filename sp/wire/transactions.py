@@ -16,7 +16,7 @@ from google.protobuf.message import DecodeError
 from proto import chain_pb2 as pb
 from sp.domain.addresses import parse_address as address
 from sp.domain.errors import InvalidRequest
-from sp.domain.ids import Address, Checksum, Signature
+from sp.domain.ids import Address, Checksum, ObjectId, Signature
 from sp.domain.ledger import Action, Effect, RedundancyType, SpStatus, Visibility
 from sp.domain.messages import TxMessage
 from sp.domain.params import StorageParams
@@ -117,6 +117,8 @@ _DECODERS: Final[dict[object, Callable[[Any], object]]] = {
     str: str,
     int: int,
     Address: address,
+    ObjectId: ObjectId,
+    Signature: _signature,
     Visibility: _of(Visibility),
     RedundancyType: _of(RedundancyType),
     SpStatus: _of(SpStatus),

@@ -10,6 +10,7 @@ from spdb.models.objects import object_tags, objects
 from spdb.models.peers import peers
 from spdb.models.received import received, received_pieces
 from spdb.models.resumables import resumables
+from spdb.models.swap_ins import swap_ins
 
 __all__ = [
     "METADATA",
@@ -28,4 +29,5 @@ __all__ = [
     "resumables",
     "secondaries",
     "spares",
+    "swap_ins",
 ]

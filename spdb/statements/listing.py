@@ -7,13 +7,14 @@ next range behind all of them, so a prefix with a million names under it costs o
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from sqlalchemy import BindParameter, Connection, Row, bindparam, select
 
 from sp.domain.errors import InvalidRequest
-from sp.domain.jobs import Listing, ObjectEntry
+from sp.domain.jobs import Job, Listing, ObjectEntry
+from sp.domain.part_layout import without_layout
 from spdb.models.jobs import jobs
 from spdb.models.objects import objects
 from spdb.statements import names
@@ -144,8 +145,13 @@ _JOBS: Final = select(jobs).where(jobs.c.id.in_(bindparam("b_ids", expanding=Tru
 
 
 def _entries(connection: Connection, rows: list[Row[Any]]) -> tuple[ObjectEntry, ...]:
-    """The rows with their jobs; one that was collected between two statements is left out."""
+    """The rows with their jobs, without what nobody lists; one that was collected between two statements is left
+    out."""
     if not rows:
         return ()
     found = {row.id: job_of(row) for row in connection.execute(_JOBS, {"b_ids": [row.job_id for row in rows]})}
-    return tuple(ObjectEntry(found[row.job_id], row.updated_at_ms) for row in rows if row.job_id in found)
+    return tuple(ObjectEntry(_listed(found[row.job_id]), row.updated_at_ms) for row in rows if row.job_id in found)
+
+
+def _listed(job: Job) -> Job:
+    return replace(job, headers=without_layout(job.headers))

@@ -186,7 +186,7 @@ def _store(connection: Connection, job: Job, after: Job, lines: Sequence[Line]) 
         raise JobMoved(job.id)
     add_history(connection, job.id, row.history_seq, now_ms, lines)
     if after.state is JobState.SEAL_OBJECT_DONE:
-        _mark_replaced(connection, after, row.stored_at_ms, now_ms)
+        mark_replaced(connection, after, row.stored_at_ms, now_ms)
     if after.next_attempt_at_ms is None:
         wake_next(connection, after.bucket, after.object_name)
     return replace(after, lease_until_ms=row.lease_until_ms)
@@ -238,7 +238,7 @@ _MARK_REPLACED: Final = (
 )
 
 
-def _mark_replaced(connection: Connection, job: Job, stored_at_ms: int, now_ms: int) -> None:
+def mark_replaced(connection: Connection, job: Job, stored_at_ms: int, now_ms: int) -> None:
     """The name's content on chain is `job`'s now: what was put before it has no reader left."""
     connection.execute(
         _MARK_REPLACED, {"b_bucket": job.bucket, "b_name": job.object_name, "b_stored": stored_at_ms, "b_now": now_ms}

@@ -25,6 +25,7 @@ from sp.domain.multipart import (
     assembly_of,
 )
 from sp.domain.multipart import upload_id_text as text_of
+from sp.domain.part_layout import without_layout
 from spdb.models.multipart import multipart_parts as parts
 from spdb.models.multipart import multipart_uploads as uploads
 from spdb.statements import names
@@ -188,7 +189,7 @@ def complete(
         .values(
             state=int(UploadState.COMPLETED),
             row_version=uploads.c.row_version + 1,
-            headers=json_of(job.headers),
+            headers=json_of(without_layout(job.headers)),
             lease_until_ms=0,
             job_id=job.id,
             payload_size=stored.payload_size,

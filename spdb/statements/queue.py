@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, Final
 
-from sqlalchemy import Connection, Row, and_, bindparam, case, literal_column, null, or_, select, update
+from sqlalchemy import Connection, Row, and_, bindparam, case, func, literal_column, null, or_, select, update
 
 from sp.domain.errors import IllegalMove, NoSuchJob
 from sp.domain.ids import Address, JobId
@@ -115,6 +115,12 @@ def next_due_ms(connection: Connection) -> int | None:
     """When `take` may find something next; None: not before another put."""
     due: int | None = connection.execute(_NEXT_DUE).scalar()
     return due
+
+
+def backlog(connection: Connection, most: int) -> int:
+    """Jobs on which work is to be expected; counts no further than `most`."""
+    queued = select(jobs.c.id).where(jobs.c.due_at_ms.is_not(None)).limit(most).subquery()
+    return int(connection.execute(select(func.count()).select_from(queued)).scalar_one())
 
 
 _RELEASE: Final = (

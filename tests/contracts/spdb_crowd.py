@@ -8,6 +8,7 @@ from sqlalchemy import Connection, text
 
 from sp.domain.jobs import Job
 from spdb.models import jobs
+from spdb.models.received import received
 
 FIRST_ID = 10_000_000
 
@@ -44,5 +45,25 @@ def copies(template: Job, count: int, first_id: int, name_prefix: str) -> Callab
 
         if connection.dialect.name == "postgresql":
             connection.execute(text("ANALYZE"))  # as its autovacuum does within a minute; else it plans for few rows
+
+    return copy
+
+
+def group_copies(template: int, count: int) -> Callable[[Connection], None]:
+    """An operation that adds `count` received groups like those of object `template`, of the objects behind it."""
+
+    def copy(connection: Connection) -> None:
+        names = [column.name for column in received.columns]
+        values = ", ".join({"object_id": "object_id + n"}.get(name, name) for name in names)
+        numbers = "WITH RECURSIVE numbers(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < :count)"
+        connection.execute(
+            text(
+                f"INSERT INTO received ({', '.join(names)}) {numbers}"
+                f" SELECT {values} FROM received, numbers WHERE object_id = :template"
+            ),
+            {"template": template, "count": count},
+        )
+        if connection.dialect.name == "postgresql":
+            connection.execute(text("ANALYZE"))
 
     return copy

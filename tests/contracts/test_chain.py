@@ -30,8 +30,10 @@ from sp.domain.errors import (
 from sp.domain.ids import ObjectId, TxHash
 from sp.domain.ledger import Action, Effect, EventType, ObjectStatus, SpStatus, TxResult, Visibility
 from sp.domain.messages import (
+    MsgCompleteStorageProviderExit,
     MsgDeletePolicy,
     MsgPutPolicy,
+    MsgStorageProviderExit,
     MsgUpdateParams,
     MsgUpdateStorageProviderStatus,
     TxMessage,
@@ -51,6 +53,7 @@ from tests.chain_world import (
     create_object,
     seal,
     signed,
+    swap_in,
 )
 
 BACKENDS = {"in process": LocalChain, "over gRPC": DevChainClient}
@@ -154,6 +157,34 @@ async def test_providers_are_known_by_operator_and_a_change_is_seen(world: World
     for status in (SpStatus.IN_JAILED, SpStatus.IN_SERVICE):
         await world.ok(MsgUpdateStorageProviderStatus(SPARE.operator, status))
         assert (await world.chain.storage_providers())[SPARE.operator].status is status
+
+
+async def test_objects_are_listed_in_pages_by_bucket_and_by_secondary(world: World) -> None:
+    await world.ok(create_bucket(), *(create_object(name) for name in "abc"), seal(2, "b"), create_bucket("zoo"))
+    everything = await world.chain.list_objects()
+    assert [found.name for found in everything] == ["a", "b", "c"]
+    assert everything[1] == await world.chain.head_object("photos", "b")
+    assert [f.name for f in await world.chain.list_objects(bucket="photos", after=ObjectId(1), limit=1)] == ["b"]
+    assert [f.name for f in await world.chain.list_objects(secondary=SPS[3].operator)] == ["b"]
+    assert await world.chain.list_objects(secondary=SPARE.operator) == []
+    assert await world.chain.list_objects(bucket="zoo") == await world.chain.list_objects(bucket="none") == []
+
+
+async def test_a_provider_that_leaves_is_seen_leaving_and_replaced_with_its_events(world: World) -> None:
+    await world.ok(create_bucket(), create_object(), seal())
+    height = (await world.chain.latest_block()).height
+    leaver = SPS[3]
+    await world.ok(MsgStorageProviderExit(leaver.operator))
+    assert (await world.chain.storage_providers())[leaver.operator].exiting
+    await world.ok(swap_in(), MsgCompleteStorageProviderExit(leaver.operator))
+    assert leaver.operator not in await world.chain.storage_providers()
+    assert (await world.chain.head_object("photos", "a.jpg")).secondaries[2] == SPARE.operator
+    _, events = await world.chain.events(height, 100)
+    assert [(event.type, event.provider) for event in events if event.type is not EventType.PROVIDERS_CHANGED] == [
+        (EventType.STORAGE_PROVIDER_EXIT, leaver.operator),
+        (EventType.COMPLETE_SWAP_IN, SPARE.operator),
+        (EventType.COMPLETE_STORAGE_PROVIDER_EXIT, leaver.operator),
+    ]
 
 
 async def test_parameters_are_those_of_the_time_asked_for_before_and_after_a_change(world: World) -> None:

@@ -16,6 +16,7 @@ from tests.chain_world import GENESIS
 from tests.contracts import test_chain
 from tests.contracts.test_chain import World
 from tests.sim.chain import ChainRates, UnreliableChain, memory_node
+from tests.turns import turn
 
 
 @pytest.fixture
@@ -26,7 +27,7 @@ async def world() -> AsyncIterator[World]:
         making = asyncio.create_task(node.run())
 
         async def pause() -> None:
-            await asyncio.sleep(0)
+            await turn()
 
         true = LocalChain(node)
         yield World(

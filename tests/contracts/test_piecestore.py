@@ -7,7 +7,6 @@ import hashlib
 import os
 import tempfile
 from collections.abc import AsyncIterator, Callable
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 
@@ -263,12 +262,21 @@ async def test_two_pieces_may_be_written_at_once_without_mixing(store: PieceStor
     assert (await store.get(KEY), await store.get(OTHER)) == (one, two)
 
 
+async def test_who_reads_may_absorb_what_is_read_on_its_way(store: PieceStore) -> None:
+    await store.put(KEY, b"0123456789")
+    absorbed: list[bytes] = []
+    assert await store.get(KEY, 2, 5, absorbed.append) == b"234"
+    assert await store.get(KEY, absorb=absorbed.append) == b"0123456789"
+    with pytest.raises(ShortPiece):
+        await store.get(KEY, 8, 11, absorbed.append)
+    assert absorbed == [b"234", b"0123456789"]
+
+
 async def test_a_verified_read_gives_the_piece_or_says_what_is_wrong(store: PieceStore) -> None:
-    with ThreadPoolExecutor(1) as pool:
-        checksum = await store.put(KEY, b"piece")
-        assert await read_verified(store, KEY, checksum, pool) == b"piece"
-        with pytest.raises(PieceCorrupt) as found:
-            await read_verified(store, KEY, _checksum(b"another"), pool)
+    checksum = await store.put(KEY, b"piece")
+    assert await read_verified(store, KEY, checksum) == b"piece"
+    with pytest.raises(PieceCorrupt) as found:
+        await read_verified(store, KEY, _checksum(b"another"))
     assert (found.value.expected, found.value.actual) == (_checksum(b"another").hex(), checksum.hex())
 
 

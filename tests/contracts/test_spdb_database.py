@@ -21,6 +21,7 @@ from spdb.migrations.upgrade import HEAD, alembic_config
 from spdb.models import METADATA
 from spdb.settings import PoolSettings
 from tests.contracts.spdb_world import World
+from tests.turns import turn
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -88,7 +89,7 @@ async def test_a_read_sees_what_was_acknowledged_before_it(db: Database) -> None
 
 async def test_a_caller_that_goes_away_harms_no_other(db: Database) -> None:
     writes = [asyncio.create_task(Cursors(db).set(f"c{i}", i + 1)) for i in range(40)]
-    await asyncio.sleep(0)
+    await turn()
     for write in writes[::2]:
         write.cancel()
     outcomes = await asyncio.gather(*writes, return_exceptions=True)
@@ -108,7 +109,7 @@ async def test_a_full_queue_refuses_at_once_and_serves_those_it_took(tmp_path: P
         running = asyncio.create_task(database.write(slow))
         assert await asyncio.to_thread(entered.wait, 10)
         waiting = [asyncio.create_task(database.write(lambda c: set_cursor(c, "a", 1))) for _ in range(3)]
-        await asyncio.sleep(0)
+        await turn()
         with pytest.raises(Overloaded):
             await database.write(lambda c: set_cursor(c, "b", 1))
         waiting[1].cancel()
@@ -121,7 +122,7 @@ async def test_closing_finishes_what_was_submitted_and_refuses_what_comes_after(
     url = f"sqlite:///{tmp_path}/spdb.sqlite"
     async with open_database(url) as database:
         writes = [asyncio.create_task(Cursors(database).set(f"c{i}", 1)) for i in range(30)]
-        await asyncio.sleep(0)
+        await turn()
     await asyncio.gather(*writes)
     with pytest.raises(ServiceUnavailable):
         await Cursors(database).set("late", 1)

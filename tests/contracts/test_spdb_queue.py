@@ -236,3 +236,11 @@ async def test_a_put_whose_successor_still_waits_is_retried_before_it(world: Wor
     await world.put()
     await world.jobs.retry_now(old.id)
     assert await ids(world) == [old.id]
+
+
+async def test_the_backlog_counts_what_waits_and_no_further_than_asked(world: World) -> None:
+    assert await world.jobs.backlog(10) == 0
+    for number in range(4):
+        await world.put(f"k{number}")
+    assert await world.jobs.backlog(10) == 4
+    assert await world.jobs.backlog(3) == 3

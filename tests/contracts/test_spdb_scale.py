@@ -2,13 +2,17 @@
 
 import time
 from collections.abc import Awaitable, Callable
+from itertools import count
 
 import pytest
 
-from sp.domain.jobs import JobFilter
+from sp.domain.approvals import ObjectRef
+from sp.domain.ids import Checksum, ObjectId, RedundancyIndex, SegmentIndex
+from sp.domain.jobs import JobFilter, ReceivedPiece
 from sp.domain.lifecycle import JobState
-from tests.contracts.spdb_crowd import FIRST_ID, copies
-from tests.contracts.spdb_world import LEASE_MS, World
+from sp.domain.params import StorageParams
+from tests.contracts.spdb_crowd import FIRST_ID, copies, group_copies
+from tests.contracts.spdb_world import LEASE_MS, World, provider
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
@@ -83,3 +87,36 @@ async def test_thousands_of_puts_of_one_name_are_worked_off_without_reading_them
     crowded = await best_s(next_of_name)
     assert crowded < 0.1
     assert (await world.jobs.counts())[JobState.OBJECT_DISCONTINUED] == 15
+
+
+async def receive(world: World, object_id: int) -> None:
+    """A group from its first piece to its seal."""
+    subject = ObjectRef(ObjectId(object_id), 0, "others", f"photo {object_id}", 100, StorageParams())
+    key, checksum = (subject.object_id, 0, RedundancyIndex(0)), Checksum(b"c" * 32)
+    await world.received.open(subject, RedundancyIndex(0), provider(1))
+    await world.received.add_pieces(*key, [ReceivedPiece(SegmentIndex(0), checksum, 25)])
+    await world.received.sign(*key, checksum, [checksum])
+    await world.received.mark_sealed(*key)
+
+
+async def test_a_hundred_thousand_groups_of_others_slow_nothing_down(world: World) -> None:
+    fresh = count(10 * FIRST_ID)
+
+    async def measured_groups(middle: int) -> dict[str, float]:
+        after = (ObjectId(middle), 0, RedundancyIndex(0))
+        return {
+            "receive": await best_s(lambda: receive(world, next(fresh))),
+            "get": await best_s(lambda: world.received.get(ObjectId(middle), 0)),
+            "unsealed": await best_s(lambda: world.received.unsealed(world.now(), 64)),
+            "scrub a page": await best_s(lambda: world.received.list(32, after)),
+        }
+
+    await receive(world, 1)
+    await world.db.write(group_copies(1, 100))
+    few = await measured_groups(50)
+    await world.db.write(group_copies(101, 100_000))
+    many = await measured_groups(50_000)
+    page = await world.received.list(2, (ObjectId(50_000), 0, RedundancyIndex(0)))
+    assert [group.object.object_id for group in page] == [50_001, 50_002]
+    ratios = {name: many[name] / few[name] for name in few}
+    assert {name: ratio for name, ratio in ratios.items() if ratio > MUCH_SLOWER} == {}

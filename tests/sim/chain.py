@@ -17,7 +17,17 @@ from chain.dev.state import State, initial_state
 from chain.dev.store import LoggedBlock, Store
 from sp.domain.errors import ServiceUnavailable, SpError
 from sp.domain.ids import Address, ObjectId, TxHash
-from sp.domain.ledger import Action, Block, Bucket, ChainAccount, ChainEvent, ChainObject, StorageProvider, TxResult
+from sp.domain.ledger import (
+    NO_OBJECT,
+    Action,
+    Block,
+    Bucket,
+    ChainAccount,
+    ChainEvent,
+    ChainObject,
+    StorageProvider,
+    TxResult,
+)
 from sp.domain.params import StorageParams
 from sp.runtime.clock import Clock
 from sp.runtime.pool import CpuPool
@@ -116,6 +126,12 @@ class UnreliableChain:
     async def head_object_by_id(self, object_id: ObjectId) -> ChainObject:
         await self._way()
         return await self.true.head_object_by_id(object_id)
+
+    async def list_objects(
+        self, *, bucket: str = "", secondary: Address | None = None, after: ObjectId = NO_OBJECT, limit: int = 100
+    ) -> list[ChainObject]:
+        await self._way()
+        return await self.true.list_objects(bucket=bucket, secondary=secondary, after=after, limit=limit)
 
     async def verify_permission(
         self, operator: Address | None, bucket: str, object_name: str | None, action: Action

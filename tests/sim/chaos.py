@@ -9,12 +9,15 @@ from random import Random
 
 from sqlalchemy import select
 
+from signer.keystore import open_keystore
 from sp.domain.ids import ObjectId
 from sp.domain.ledger import ChainObject, ObjectStatus
 from sp.domain.lifecycle import JobState
+from sp.domain.messages import MsgStorageProviderExit, MsgStorageProviderForcedExit
 from sp.domain.pieces import EcPieceKey, PieceKey, SegmentKey
 from spdb.models.jobs import KEPT, jobs
 from tests.sim.chain import ChainRates
+from tests.sim.making import PASSWORD
 from tests.sim.network import Rates
 from tests.sim.provider import SimProvider
 from tests.sim.world import World
@@ -37,6 +40,7 @@ class Profile:
     rot: bool = False
     clocks: bool = False
     chain: bool = False
+    departures: bool = False
 
     @classmethod
     def of(cls, chance: Random) -> Profile:
@@ -55,6 +59,7 @@ class Chaos:
 
     def __post_init__(self) -> None:
         self.mean_s = self.chance.choice((1.0, 4.0, 15.0))
+        self._left = False
 
     async def run(self) -> None:
         """Until cancelled: one thing after the other, each of which lasts a while."""
@@ -227,6 +232,33 @@ class Chaos:
             rates = ChainRates(*(c.choice((0.0, 0.05, 0.3)) for _ in fields(ChainRates)))
             self._chain_rates(provider, rates)
             self._for_a_while(60.0, lambda: self._chain_rates(provider, ChainRates()))
+
+    def _departures(self) -> None:
+        """One provider leaves, of its own will or by force; in the second case its disk is gone, too. Not a primary:
+        its users would have to take their buckets elsewhere first. The seven others are just enough."""
+        state = self.world.node.state
+        primaries = {bucket.primary_sp for bucket in state.buckets.values()}
+        free = [provider for provider in self.world.providers if provider.operator not in primaries]
+        if self._left or not free:
+            return
+        self._left = True
+        leaver, forced = self.chance.choice(free), self.chance.random() < 0.4
+        self.world.count("provider made to leave, its disk lost" if forced else "provider left")
+        self.world.tasks.append(
+            self.world.loop.spawn(self.world.process, self._leave(leaver, forced=forced), f"{leaver.name} leaves")
+        )
+
+    async def _leave(self, leaver: SimProvider, *, forced: bool) -> None:
+        plan = self.world.plan
+        if forced:
+            message = MsgStorageProviderForcedExit(plan.genesis.authority, leaver.operator)
+            result = await self.world.execute(plan.account, message)
+            leaver.disk.pieces.clear()
+        else:
+            key = open_keystore(leaver.site.dir / "signer" / "keystore.json", PASSWORD).keys["operator"]
+            result = await self.world.execute(key, MsgStorageProviderExit(leaver.operator))
+        assert result.code == 0, result
+        self.world.trace.note("left", leaver.name, forced)
 
     def _resume(self) -> None:
         node = self.world.node

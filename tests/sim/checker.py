@@ -27,6 +27,7 @@ from spdb.models.deletions import deletions
 from spdb.models.jobs import KEPT, TO_COLLECT, history, jobs, secondaries
 from spdb.models.objects import objects
 from spdb.models.received import received
+from spdb.models.swap_ins import swap_ins
 from spdb.statements.rows import split_checksums
 from tests.sim.making import PARAMS, SEGMENT_BYTES
 from tests.sim.provider import SimProvider
@@ -267,8 +268,22 @@ def unfinished(provider: SimProvider) -> list[str]:
             select(func.count()).select_from(jobs).where(jobs.c.collect == TO_COLLECT)
         ).scalar_one()
         removals = connection.execute(select(deletions)).all()
+        vacancies = connection.execute(select(swap_ins)).all()
     return [
         *(f"job {row.id} at {provider.name} in {JobState(row.state).name}: {row.error}" for row in open_jobs),
         *(f"deletion of {row.object_name} at {provider.name}: {row.error}" for row in removals),
         *([f"{garbage} jobs to collect at {provider.name}"] if garbage else []),
+        *(f"column {row.redundancy_index} of job {row.job_id} at {provider.name}: {row.error}" for row in vacancies),
+        *_short_of(provider),
+    ]
+
+
+def _short_of(provider: SimProvider) -> list[str]:
+    """Sealed objects of this primary that are still with a provider that leaves."""
+    state = provider.world.node.state
+    leaving = {operator for operator, each in state.providers.items() if each.exiting}
+    return [
+        f"{found.bucket}/{found.name} is still with one that leaves"
+        for found in state.objects.values()
+        if leaving.intersection(found.secondaries) and state.buckets[found.bucket].primary_sp == provider.operator
     ]

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from random import Random
 
 from piecestore.ranges import exact_stop
-from piecestore.store import Buffer
+from piecestore.store import Absorb, Buffer
 from sp.domain.errors import PieceExists, PieceNotFound, StoreFailed, StoreFull
 from sp.domain.ids import Checksum
 from sp.domain.pieces import PieceKey
@@ -22,11 +22,12 @@ async def _at_once() -> None:
 @dataclass(slots=True)
 class Disk:
     """What is on the platters: whole pieces, synced. A piece on its way in is in no process's reach after a crash, so
-    it is not here; only the space it takes is, until the next start removes it."""
+    it is not here; only the space it takes is, until the next start removes it. deleting: told of what is to go"""
 
     pieces: dict[PieceKey, bytes] = field(default_factory=dict)
     capacity_bytes: int = 1 << 40
     temporary_bytes: int = 0
+    deleting: Callable[[PieceKey, bytes], None] = lambda key, piece: None
 
     @property
     def used_bytes(self) -> int:
@@ -70,10 +71,13 @@ class SimStore:
             await writer.write(payload)
             return await writer.commit()
 
-    async def get(self, key: PieceKey, start: int = 0, stop: int | None = None) -> bytes:
+    async def get(self, key: PieceKey, start: int = 0, stop: int | None = None, absorb: Absorb | None = None) -> bytes:
         await self._operation("get")
         piece = self._piece(key)
-        return piece[start : exact_stop(key, len(piece), start, stop)]
+        wanted = piece[start : exact_stop(key, len(piece), start, stop)]
+        if absorb is not None:
+            absorb(wanted)
+        return wanted
 
     async def size(self, key: PieceKey) -> int:
         await self._operation("size")
@@ -81,7 +85,9 @@ class SimStore:
 
     async def delete(self, key: PieceKey) -> None:
         await self._operation("delete")
-        self.disk.pieces.pop(key, None)
+        if (piece := self.disk.pieces.get(key)) is not None:
+            self.disk.deleting(key, piece)
+            del self.disk.pieces[key]
         await self._operation("delete")
 
     async def keys(self) -> AsyncIterator[PieceKey]:

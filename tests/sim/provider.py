@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from random import Random
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +26,7 @@ from sp.runtime.config import ConfigFile
 from sp.runtime.parts import Parts
 from spdb.database import Database
 from tasknode.client import TaskNode
+from tests.sim import guard
 from tests.sim.chain import ChainRates, UnreliableChain
 from tests.sim.clock import SimClock
 from tests.sim.database import ChanceFaults, NoFaults, SimDatabase, memory_database
@@ -74,6 +76,7 @@ class SimProvider:
 
     def __post_init__(self) -> None:
         self.clock = SimClock(self.world.wall)
+        self.disk.deleting = partial(guard.deleting, self)
 
     @property
     def name(self) -> str:

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from sp.crypto.private import PrivateKey
 from sp.domain.ids import Address
-from sp.domain.ledger import Visibility
+from sp.domain.ledger import EventType, Visibility
 from sp.domain.messages import MsgCreateBucket
 from tests.sim.chaos import Chaos, Profile
 from tests.sim.checker import Checker
@@ -46,8 +46,19 @@ class Outcome:
     tail: list[str] = field(default_factory=list)
 
 
-def simulate(seed: int, profile: Profile | None = None, *, keep: bool = False) -> Outcome:
-    """profile: which faults; by default chosen by the seed. keep: all lines of the trace, not the newest alone"""
+MakeClients = Callable[[World, Outcome], Coroutine[Any, Any, list[Client]]]
+
+
+def simulate(
+    seed: int,
+    profile: Profile | None = None,
+    *,
+    keep: bool = False,
+    clients: MakeClients | None = None,
+    beside: Callable[[World], Coroutine[Any, Any, None]] | None = None,
+) -> Outcome:
+    """profile: which faults; by default chosen by the seed. keep: all lines of the trace, not the newest alone
+    clients: who uses the network; beside: runs as long as the faults do"""
     started = time.perf_counter()
     world = World(seed)
     chosen = profile or Profile.of(world.chance("profile"))
@@ -56,7 +67,7 @@ def simulate(seed: int, profile: Profile | None = None, *, keep: bool = False) -
         world.trace.kept = []
     with simulated_edges(world):
         try:
-            world.run(_whole(world, chosen, outcome))
+            world.run(_whole(world, chosen, outcome, clients or _clients, beside))
         except Exception as error:  # noqa: BLE001 - a simulation that breaks down is a finding too
             outcome.violations.append("broke down: " + "".join(traceback.format_exception(error)))
     outcome.violations += world.mishaps
@@ -68,21 +79,31 @@ def simulate(seed: int, profile: Profile | None = None, *, keep: bool = False) -
     return outcome
 
 
-async def _whole(world: World, profile: Profile, outcome: Outcome) -> None:
+async def _whole(
+    world: World,
+    profile: Profile,
+    outcome: Outcome,
+    make_clients: MakeClients,
+    beside: Callable[[World], Coroutine[Any, Any, None]] | None,
+) -> None:
     world.build()
     for provider in world.providers:
         provider.start()
     await _all_run(world)
-    clients = await _clients(world, outcome)
+    clients = await make_clients(world, outcome)
     chaos = Chaos(world, profile, world.chance("chaos"))
-    storm = world.loop.spawn(world.process, chaos.run(), "chaos")
+    storms = [world.loop.spawn(world.process, chaos.run(), "chaos")]
+    if beside is not None:
+        storms.append(world.loop.spawn(world.process, beside(world), "beside"))
     work = [world.loop.spawn(client.process, client.run(), f"client {client.number}") for client in clients]
     await asyncio.wait(work)
     for task in work:
         task.result()
     await asyncio.sleep(world.chance("storm").uniform(60.0, 400.0))  # what was acknowledged last meets faults too
-    storm.cancel()
-    await asyncio.wait([storm])
+    for storm in storms:
+        storm.cancel()
+    await asyncio.wait(storms)
+    outcome.done["pieces deleted while faults lasted"] += world.deletions
     chaos.heal()
     world.trace.note("healed")
     await _all_run(world)
@@ -95,6 +116,8 @@ async def _whole(world: World, profile: Profile, outcome: Outcome) -> None:
     await checker.scrub()
     outcome.violations += await checker.check()
     outcome.states = checker.states
+    events = [event for block in world.node.history.blocks for event in block.events]
+    outcome.done["columns taken over"] += sum(event.type is EventType.COMPLETE_SWAP_IN for event in events)
     world.network.rates = type(world.network.rates)()
 
 
@@ -123,8 +146,8 @@ async def _all_run(world: World) -> None:
 async def _clients(world: World, outcome: Outcome) -> list[Client]:
     """Buckets on a few primaries, and who uses them: an account whose key the providers keep, a user with its own."""
     chance = world.chance("clients")
-    account = await _buckets(world, world.plan.account, "kept", chance)
-    user = await _buckets(world, world.plan.user, "own", chance)
+    account = await buckets(world, world.plan.account, "kept", chance)
+    user = await buckets(world, world.plan.user, "own", chance)
     clients = []
     for number in range(chance.randrange(1, 4)):
         places = [(chance.choice(account), False) for _ in range(chance.randrange(1, 4))]
@@ -148,7 +171,7 @@ async def _clients(world: World, outcome: Outcome) -> list[Client]:
     return clients
 
 
-async def _buckets(world: World, owner: PrivateKey, prefix: str, chance: Random) -> list[tuple[str, SimProvider]]:
+async def buckets(world: World, owner: PrivateKey, prefix: str, chance: Random) -> list[tuple[str, SimProvider]]:
     made = []
     for primary in chance.sample(world.providers, chance.randrange(1, 4)):
         bucket = f"{prefix}-{primary.name}"

@@ -44,7 +44,8 @@ BLOCKS = 10
 class World:
     """Use `simulated_world`. chance(name): a stream of chance of its own for each use, all from the one seed.
 
-    mishaps: what must never happen, however bad the faults: exceptions that are no SpErrors, tasks that died unseen
+    mishaps: what must never happen, however bad the faults: exceptions that are no SpErrors, tasks that died unseen,
+      live pieces deleted; deletions: of pieces
     """
 
     def __init__(self, seed: int) -> None:
@@ -57,6 +58,7 @@ class World:
         self.processes: list[Owner] = []
         self.tasks: list[asyncio.Task[Any]] = []
         self.restarting = True
+        self.deletions = 0
         self.plan = plan()
         self._executing: dict[str, asyncio.Lock] = {}
         self._pausing = self.chance("pause")

@@ -1,0 +1,74 @@
+"""Looks on at every deletion of a piece: what is live, and whole, is never deleted, not for a moment.
+
+Live is a segment of a put that was acknowledged and is kept, and a piece of a column for which the chain names its
+provider. Repairs alone may take such a piece away, to put the same bytes back (the disk had failed to read it).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import sys
+from types import FrameType
+from typing import TYPE_CHECKING
+
+from sqlalchemy import select
+
+from sp.domain.ids import ObjectId
+from sp.domain.ledger import ObjectStatus
+from sp.domain.pieces import EcPieceKey, PieceKey, SegmentKey
+from spdb.models.jobs import KEPT, jobs
+from spdb.models.received import received
+from spdb.statements.rows import split_checksums
+
+if TYPE_CHECKING:
+    from tests.sim.provider import SimProvider
+
+REPAIRS = {("mending.py", "_write"), ("rebuild.py", "_write_back")}
+
+
+def deleting(provider: SimProvider, key: PieceKey, piece: bytes) -> None:
+    """A piece is about to go."""
+    provider.world.deletions += 1
+    live = _live_segment(provider, key) if isinstance(key, SegmentKey) else _live_piece(provider, key)
+    if live is None or hashlib.sha256(piece).digest() != live or _by_a_repair():
+        return
+    provider.world.mishaps.append(f"{key} at {provider.name} was deleted at {provider.world.loop.now_s:.3f}, alive")
+
+
+def _live_segment(provider: SimProvider, key: SegmentKey) -> bytes | None:
+    """Its checksum; None when it is garbage, or nothing is promised yet."""
+    with provider.reading() as connection:
+        row = connection.execute(select(jobs).where(jobs.c.id == key.job_id)).first()
+    if row is None or row.collect != KEPT or row.stored_at_ms is None:
+        return None
+    checksums = split_checksums(row.segment_checksums)
+    return checksums[key.segment] if key.segment < len(checksums) else None
+
+
+def _live_piece(provider: SimProvider, key: PieceKey) -> bytes | None:
+    if not isinstance(key, EcPieceKey):
+        return None
+    found = provider.world.node.state.objects.get(ObjectId(key.object_id))
+    if found is None or found.status is not ObjectStatus.SEALED or found.version != key.version:
+        return None
+    if found.secondaries[key.column] != provider.operator:
+        return None
+    with provider.reading() as connection:
+        row = connection.execute(
+            select(received.c.piece_checksums).where(
+                received.c.object_id == key.object_id,
+                received.c.version == key.version,
+                received.c.redundancy_index == int(key.column),
+            )
+        ).first()
+    checksums = split_checksums(row.piece_checksums) if row is not None else ()
+    return checksums[key.segment] if key.segment < len(checksums) else b"named on chain, and not signed for"
+
+
+def _by_a_repair() -> bool:
+    frame: FrameType | None = sys._getframe()
+    while frame is not None:
+        if (frame.f_code.co_filename.rpartition("/")[2], frame.f_code.co_name) in REPAIRS:
+            return True
+        frame = frame.f_back
+    return False
