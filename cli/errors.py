@@ -109,3 +109,12 @@ class WrongBytes(SpError):
     kind = Kind.CORRUPT
     sent_sha256: str
     read_sha256: str
+
+
+@dataclass(eq=False)
+class BenchFailed(SpError):
+    """A workload cannot be measured."""
+
+    kind = Kind.UNAVAILABLE
+    workload: str
+    why: str

@@ -16,7 +16,7 @@ from cli.options import Dir, Endpoint, Json, Sp, bucket_and_name
 from cli.output import console, note, print_json, print_table, say, size
 
 if TYPE_CHECKING:
-    from cli.client_http import Progress, S3Client
+    from cli.client_http import Credentials, Progress, S3Client
     from cli.context import Where
     from sp.domain.jobs import Job
 
@@ -185,23 +185,29 @@ async def _mb(at: At, bucket: str) -> None:
         await client.make_bucket(bucket)
 
 
+def environment_credentials() -> Credentials:
+    """Those of AWS_*. NoCredentials."""
+    from cli.client_http import Credentials
+    from cli.errors import NoCredentials
+
+    try:
+        return Credentials(
+            os.environ["AWS_ACCESS_KEY_ID"],
+            os.environ["AWS_SECRET_ACCESS_KEY"],
+            os.environ.get("AWS_DEFAULT_REGION", "us-east-1"),
+        )
+    except KeyError as error:
+        raise NoCredentials from error
+
+
 @asynccontextmanager
 async def _client(at: At, bucket: str) -> AsyncIterator[S3Client]:
     """For the gateway that serves this bucket; "": the one that the options say, or the first."""
     from cli.client_http import Credentials, s3_client
     from cli.context import gateway_of_bucket
-    from cli.errors import NoCredentials
 
     if at.endpoint is not None:
-        try:
-            keys = Credentials(
-                os.environ["AWS_ACCESS_KEY_ID"],
-                os.environ["AWS_SECRET_ACCESS_KEY"],
-                os.environ.get("AWS_DEFAULT_REGION", "us-east-1"),
-            )
-        except KeyError as error:
-            raise NoCredentials from error
-        endpoint = at.endpoint
+        endpoint, keys = at.endpoint, environment_credentials()
     else:
         testnet = at.where.testnet()
         found = await gateway_of_bucket(at.where, bucket) if bucket else testnet.sp(at.where.sp or testnet.sps[0].name)

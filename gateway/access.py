@@ -57,8 +57,11 @@ class Access:
 
         entry: what this provider knows of it. A delegated object is here before it is on chain: until then its
         creator and the bucket's owner may do everything with it, others what the bucket lets them. Of new content for
-        an object that is on chain, what its put said of reading it counts at once.
+        an object that is on chain, what its put said of reading it counts at once. The bucket's owner owns what is in
+        it: for him the chain has one answer, and is not asked.
         """
+        if identity.account == bucket.owner:
+            return
         try:
             allowed = await self.view.allowed(identity.account, bucket.name, object_name, action)
             if action is Action.GET_OBJECT and entry is not None and entry.job.object_id is None:
@@ -73,9 +76,10 @@ class Access:
     ) -> bool:
         """allowed: what the chain says of the content before. NoSuchObject."""
         job = entry.job
-        if job.visibility is Visibility.PUBLIC_READ:
+        inherited = bucket.visibility if job.visibility is Visibility.INHERIT else job.visibility
+        if inherited is Visibility.PUBLIC_READ:
             return True
-        if job.visibility is not Visibility.PRIVATE or (account is not None and account in (bucket.owner, job.account)):
+        if inherited is Visibility.UNSPECIFIED or (account is not None and account in (bucket.owner, job.account)):
             return allowed
         public_before = await self.view.allowed(None, bucket.name, job.object_name, Action.GET_OBJECT)
         return allowed and not public_before  # by a policy, then
@@ -88,7 +92,7 @@ class Access:
         if action is Action.GET_OBJECT and entry is not None:
             if entry.job.visibility is Visibility.PUBLIC_READ:
                 return True
-            if entry.job.visibility is Visibility.PRIVATE and bucket.visibility is Visibility.PUBLIC_READ:
+            if entry.job.visibility is not Visibility.INHERIT and bucket.visibility is Visibility.PUBLIC_READ:
                 return False  # the bucket's answer would be about its public objects
         return await self.view.allowed(account, bucket.name, None, action)
 

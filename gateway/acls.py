@@ -5,6 +5,7 @@ On Greenfield the bucket's owner owns every object in it, so an ACL always says 
 
 from __future__ import annotations
 
+import re
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
@@ -13,7 +14,8 @@ from chain.client import Chain
 from gateway import xml_in
 from gateway.auth.scheme import Identity
 from gateway.buckets import Buckets
-from gateway.errors import MalformedAcl, MalformedXml, NotSupported, OnChainOnly
+from gateway.canned import of_canned
+from gateway.errors import InvalidArgument, MalformedAcl, MalformedXml, NotSupported, OnChainOnly, UnknownEmail
 from gateway.request import RequestHead
 from gateway.s3_xml import document, element
 from gateway.service import Gateway
@@ -29,7 +31,12 @@ _XSI: Final = "http://www.w3.org/2001/XMLSchema-instance"
 _PERMISSIONS: Final = frozenset({"FULL_CONTROL", "READ", "WRITE", "READ_ACP", "WRITE_ACP"})
 
 BUCKET_ACLS: Final = {"private": Visibility.PRIVATE, "public-read": Visibility.PUBLIC_READ}
-OBJECT_ACLS: Final = {**BUCKET_ACLS, "bucket-owner-full-control": Visibility.PRIVATE}
+OBJECT_ACLS: Final = {
+    **BUCKET_ACLS,
+    "bucket-owner-full-control": Visibility.PRIVATE,
+    "bucket-owner-read": Visibility.PRIVATE,
+}
+_ADDRESS: Final = re.compile(r"0x[0-9a-fA-F]{40}")
 
 
 def acl_document(owner: Address, *, public: bool) -> bytes:
@@ -51,17 +58,14 @@ def _grant(kind: str, grantee: str, permission: str) -> str:
 def requested(head: RequestHead, body: bytes, canned: dict[str, Visibility], owner: Address) -> Visibility:
     """What a PUT ?acl asks for: a canned ACL in x-amz-acl, or the same said in XML.
 
-    NotSupported for what visibility cannot express; MalformedXml, MalformedAcl; AccessDenied for another owner.
+    NotSupported for what visibility cannot express; InvalidArgument, UnknownEmail for what nobody could; MalformedXml,
+    MalformedAcl; AccessDenied for another owner.
     """
     for name in head.header_names():
         if name.startswith("x-amz-grant-"):
             raise NotSupported(f"the header {name}; an ACL is private or public-read")
     acl = head.header("x-amz-acl")
-    if not acl:
-        return _of_xml(body, owner)
-    if acl not in canned:
-        raise NotSupported(f"the ACL {acl[:64]!r}; it can be {', '.join(canned)}")
-    return canned[acl]
+    return of_canned(acl, canned) if acl else _of_xml(body, owner)
 
 
 def _of_xml(body: bytes, owner: Address) -> Visibility:
@@ -88,10 +92,15 @@ def _grant_of(grant: xml_in.Element, owner: Address) -> tuple[str, str]:
     permission = xml_in.text(grant, "Permission").strip()
     if permission not in _PERMISSIONS:
         raise MalformedAcl(f"there is no permission {permission[:64]!r}")
-    for name in ("ID", "URI", "EmailAddress"):
-        if who := xml_in.text(grantee, name, "").strip():
-            return ("owner" if who.lower() == owner.lower() else who), permission
-    raise MalformedAcl("a grantee has an ID or a URI")
+    if email := xml_in.text(grantee, "EmailAddress", "").strip():
+        raise UnknownEmail(email[:64])
+    if who := xml_in.text(grantee, "URI", "").strip():
+        return who, permission
+    if not (who := xml_in.text(grantee, "ID", "").strip()):
+        raise MalformedAcl("a grantee has an ID or a URI")
+    if not _ADDRESS.fullmatch(who):
+        raise InvalidArgument("CanonicalUser/ID", "Invalid id: it must be the address of an account")
+    return ("owner" if who.lower() == owner.lower() else who), permission
 
 
 def _check_owner(named: str, owner: Address) -> None:
@@ -115,10 +124,10 @@ class Acls:
         entry = await self.gateway.head_object(identity, bucket, object_name)
         found = await self.gateway.access.view.head_bucket(bucket)
         visibility = entry.job.visibility
-        if entry.job.object_id is not None or visibility is Visibility.INHERIT:
+        if entry.job.object_id is not None or visibility is Visibility.UNSPECIFIED:
             with suppress(NoSuchObject):  # it will be there as its put said
                 visibility = (await self._chain.head_object(bucket, object_name)).visibility
-        if visibility is Visibility.INHERIT:
+        if visibility in (Visibility.INHERIT, Visibility.UNSPECIFIED):
             visibility = found.visibility
         return found.owner, visibility is Visibility.PUBLIC_READ
 

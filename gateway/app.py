@@ -56,7 +56,14 @@ async def running(parts: Parts) -> AsyncIterator[RunningGateway]:
     chain, keys = await open_chain(parts), await signer.connect(parts)
     index = await downloader.connect(parts)
     access = Access(ChainView(chain), (await keys.keys()).operator)
-    gateway = Gateway(access, await uploader.connect(parts), index, await tasknode.connect(parts), parts.pool)
+    gateway = Gateway(
+        access,
+        await uploader.connect(parts),
+        index,
+        await tasknode.connect(parts),
+        parts.pool,
+        config.etag_md5_max_bytes,
+    )
     buckets = Buckets(access, index, keys, config.wait_blocks, config.bucket_empties_s)
     registered = AuthKeys(await shared_database(parts), parts.clock)
     authenticator = Authenticator(
@@ -79,7 +86,7 @@ async def running(parts: Parts) -> AsyncIterator[RunningGateway]:
         parts.random,
         Slots("requests at once", config.max_requests),
         (
-            *details(gateway, buckets, parts.pool, config),
+            *details(gateway, buckets, parts.pool, config, parts.clock),
             MultipartOperations(
                 MultipartUploads(gateway, await multipart.connect(parts)),
                 Copies(gateway),

@@ -6,6 +6,7 @@ from typing import Final
 
 from gateway.copying import checksum_elements
 from gateway.errors import InvalidArgument
+from gateway.object_parts import parts_element
 from gateway.request import RequestHead
 from gateway.s3_xml import document, element
 from sp.domain.jobs import ObjectEntry
@@ -22,13 +23,15 @@ def attributes_of(head: RequestHead) -> frozenset[str]:
     return asked
 
 
-def attributes(entry: ObjectEntry, asked: frozenset[str]) -> bytes:
-    """A GetObjectAttributesResponse. Which parts an object came in is not kept, so there are no ObjectParts."""
+def attributes(head: RequestHead, entry: ObjectEntry, asked: frozenset[str]) -> bytes:
+    """A GetObjectAttributesResponse. InvalidArgument."""
     rows = []
     if "ETag" in asked:
         rows.append(element("ETag", entry.etag))
     if "Checksum" in asked and (found := checksum_elements(entry.job.headers)):
         rows.append(f"<Checksum>{''.join(found)}</Checksum>")
+    if "ObjectParts" in asked:
+        rows.append(parts_element(head, entry))
     if "StorageClass" in asked:
         rows.append(element("StorageClass", "STANDARD"))
     if "ObjectSize" in asked:

@@ -26,9 +26,9 @@ from gateway.errors import (
     MissingContentLength,
     NotSupported,
 )
-from gateway.gathering import Gathered, Piece
 from gateway.request import RequestHead
 from sp.domain.errors import InvalidRequest, PayloadSizeMismatch, SignatureMismatch
+from sp.runtime.chunks import Gathered, Piece
 
 SIGNED: Final = "STREAMING-AWS4-HMAC-SHA256-PAYLOAD"
 SIGNED_TRAILER: Final = "STREAMING-AWS4-HMAC-SHA256-PAYLOAD-TRAILER"
@@ -44,6 +44,7 @@ MIN_AVERAGE_BYTES: Final = 64
 """After the first FREE_CHUNKS, chunks must hold so much on average: smaller ones cost far more work than they bring.
 (S3 demands 8 KiB of every chunk but the last; some clients that know other servers send less.)"""
 
+_SHA256 = re.compile(r"[0-9a-fA-F]{64}")
 _SIZE = re.compile(rb"[0-9a-fA-F]{1,16}")
 _CHUNK_SIGNATURE = re.compile(rb"chunk-signature=([0-9a-f]{64})")
 
@@ -83,8 +84,10 @@ def framing_of(head: RequestHead, check: BodyCheck) -> Framing | None:
 
 
 def _refuse_unannounced(head: RequestHead) -> None:
+    """Whoever gives the SHA-256 of the body has sent the body itself, whatever he calls it; others are not trusted."""
     encodings = [encoding.strip().lower() for encoding in head.header("content-encoding").split(",")]
-    if "aws-chunked" in encodings or head.values(DECODED_LENGTH):
+    whole = _SHA256.fullmatch(head.header(CONTENT_SHA256))
+    if ("aws-chunked" in encodings and not whole) or head.values(DECODED_LENGTH):
         raise NotSupported("an aws-chunked body whose x-amz-content-sha256 does not begin with STREAMING-")
     if head.values("x-amz-trailer"):
         raise InvalidRequest("x-amz-trailer without an x-amz-content-sha256 that ends with -TRAILER")

@@ -19,19 +19,16 @@ from gateway.checksums import (
     CHECKSUM_HEADERS,
     DIGEST_HEADERS,
     DeclaredDigest,
-    Hasher,
     declared_digests,
     decoded_digest,
     encoded_digest,
 )
 from gateway.errors import MissingContentLength
-from gateway.gathering import Gathered, Piece
 from gateway.request import RequestHead
+from sp.crypto.checksums import Hasher
 from sp.domain.errors import ObjectTooLarge, PayloadDigestMismatch, PayloadSizeMismatch
+from sp.runtime.chunks import Piece, coalesced
 from sp.runtime.pool import CpuPool
-
-CHUNK_BYTES: Final = 1 << 20
-"""Chunks are made this long before they go on, but for the last."""
 
 INLINE_BYTES: Final = 1 << 16
 """A chunk shorter than this is hashed where we are: a hop to the pool costs more."""
@@ -53,6 +50,11 @@ class BodyPlan:
     size: int | None
     digests: tuple[DeclaredDigest, ...] = ()
     framing: Framing | None = None
+
+    @property
+    def promised(self) -> set[str]:
+        """The headers of the digests in the head."""
+        return {declared.header for declared in self.digests}
 
 
 def body_plan(head: RequestHead, check: BodyCheck, unsaid: int | None = None) -> BodyPlan:
@@ -105,15 +107,19 @@ class CheckedBody:
         self._headers = dict.fromkeys(headers)
         self._received = 0
 
-    async def chunks(self) -> AsyncGenerator[bytes, None]:
-        """The payload in chunks of CHUNK_BYTES, ending only if every promise held. Once. Holds two chunks at most.
+    async def chunks(self) -> AsyncGenerator[Piece, None]:
+        """The payload, ending only if every promise held. Once. In chunks of CHUNK_BYTES where there is something to
+        hash, of which it holds two at most; else as the pieces come.
 
         Raises PayloadSizeMismatch (as soon as it is too long, or at the end), ObjectTooLarge, PayloadDigestMismatch,
         what the framing's decoder raises, and whatever the body raises.
         """
         pending: asyncio.Task[None] | None = None
         try:
-            async with aclosing(self._payload()) as payload, aclosing(coalesced(payload)) as chunks:
+            async with (
+                aclosing(self._payload()) as payload,
+                aclosing(coalesced(payload) if self._hashers else payload) as chunks,
+            ):
                 async for chunk in chunks:
                     self._received += len(chunk)
                     self._check_not_longer()
@@ -159,7 +165,7 @@ class CheckedBody:
                 yield piece
         self._decoder.end()
 
-    def _hash(self, chunk: bytes) -> None:
+    def _hash(self, chunk: Piece) -> None:
         for hasher in self._hashers.values():
             hasher.update(chunk)
 
@@ -180,22 +186,3 @@ class CheckedBody:
             computed = self.digest(declared.header)
             if computed != declared.digest:
                 raise PayloadDigestMismatch(declared.header, declared.digest.hex(), computed.hex())
-
-
-async def coalesced(body: AsyncIterator[Piece]) -> AsyncGenerator[bytes, None]:
-    """The same bytes in chunks of exactly CHUNK_BYTES but for the last; a chunk that fits is passed on uncopied."""
-    held = Gathered()
-    async for piece in body:
-        if not held.size and len(piece) == CHUNK_BYTES and isinstance(piece, bytes):
-            yield piece
-            continue
-        view = memoryview(piece)
-        while held.size + len(view) >= CHUNK_BYTES:
-            fits = CHUNK_BYTES - held.size
-            held.add(view[:fits])
-            yield held.joined()
-            view = view[fits:]
-        if view:
-            held.add(view)
-    if held.size:
-        yield held.joined()

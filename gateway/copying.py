@@ -19,7 +19,7 @@ from gateway.s3_xml import document, element, quoted, timestamp
 from gateway.service import Gateway, PutResult
 from gateway.streams import closed_after
 from sp.domain.errors import AccessDenied, InvalidRequest, NotForThisSp, PreconditionFailed
-from sp.domain.jobs import ETAG_HEADER, ObjectEntry
+from sp.domain.jobs import INTERNAL_PREFIX, ObjectEntry
 
 _CONDITIONS: Final = f"{COPY_SOURCE}-if-"
 _VERSION: Final = "?versionId="
@@ -110,8 +110,9 @@ def completed(copy: Copy, entry: ObjectEntry) -> Put:
     if computed:
         checksums = {}
     kept = copy.put.headers if copy.replaces_headers else source
-    left_out = {*CHECKSUM_HEADERS, CHECKSUM_TYPE, ETAG_HEADER}
-    headers = {name: value for name, value in kept.items() if name not in left_out} | checksums
+    left_out = {*CHECKSUM_HEADERS, CHECKSUM_TYPE}
+    mine = {name: value for name, value in kept.items() if not name.startswith(INTERNAL_PREFIX)}
+    headers = {name: value for name, value in mine.items() if name not in left_out} | checksums
     given_tags = copy.put.tags if copy.replaces_tags else entry.tags
     body = BodyPlan(entry.job.payload_size)
     return replace(copy.put, body=body, headers=headers, tags=given_tags, computed=computed)

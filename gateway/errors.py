@@ -114,6 +114,39 @@ class InvalidTag(SpError):
 
 
 @dataclass(eq=False)
+class BucketIsYours(SpError):
+    """The bucket that you tried to create already exists, and you own it; its ACL is another one, and stays."""
+
+    kind = Kind.CONFLICT
+    bucket: str
+
+
+@dataclass(eq=False)
+class InvalidPartNumber(SpError):
+    """The requested partnumber is not satisfiable."""
+
+    kind = Kind.INVALID
+    part_number: int
+    parts_count: int
+
+
+@dataclass(eq=False)
+class InvalidStorageClass(SpError):
+    """The storage class you specified is not valid."""
+
+    kind = Kind.INVALID
+    storage_class: str
+
+
+@dataclass(eq=False)
+class UnknownEmail(SpError):
+    """No account is known by this email address, or any other: accounts are addresses of the chain."""
+
+    kind = Kind.INVALID
+    email: str
+
+
+@dataclass(eq=False)
 class MalformedAcl(SpError):
     """The ACL is not well-formed, or names nobody who could be granted anything."""
 
@@ -180,6 +213,15 @@ class MalformedPresignedQuery(SpError):
 
     kind = Kind.INVALID
     reason: str
+
+
+@dataclass(eq=False)
+class ExpiryOutOfRange(SpError):
+    """X-Amz-Expires must not be negative, and at most a week (in seconds)."""
+
+    kind = Kind.DENIED
+    expires_s: int
+    max_expires_s: int
 
 
 @dataclass(eq=False)
@@ -270,7 +312,7 @@ class InvalidDigest(SpError):
 
 @dataclass(eq=False)
 class MalformedFraming(SpError):
-    """The aws-chunked framing of the body is broken."""
+    """The framing of the body is broken."""
 
     kind = Kind.INVALID
     reason: str

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from typing import Final
 
 from gateway import errors as gw
+from gateway import form_errors as form
 from gateway.checksums import CONTENT_SHA256
 from gateway.conditions import http_date
 from gateway.greenfield import errors as gf
@@ -45,6 +46,7 @@ S3: Final[dict[type[SpError], tuple[str, int]]] = {
     sp.NoSuchUpload: ("NoSuchUpload", 404),
     sp.UploadCompleting: ("OperationAborted", 409),
     sp.UploadMoved: ("ServiceUnavailable", 503),
+    sp.JobMoved: ("ServiceUnavailable", 503),  # this process was so slow that its upload was taken for dead
     sp.InvalidPart: ("InvalidPart", 400),
     sp.InvalidPartOrder: ("InvalidPartOrder", 400),
     sp.PartTooSmall: ("EntityTooSmall", 400),
@@ -75,6 +77,15 @@ S3: Final[dict[type[SpError], tuple[str, int]]] = {
     gw.CorsNotEnabled: ("AccessForbidden", 403),
     gw.BadPreflight: ("BadRequest", 400),
     gw.InvalidTag: ("InvalidTag", 400),
+    gw.BucketIsYours: ("BucketAlreadyOwnedByYou", 409),
+    form.MalformedForm: ("MalformedPOSTRequest", 400),
+    form.FormTooLarge: ("MaxPostPreDataLengthExceeded", 400),
+    form.InvalidPolicy: ("InvalidPolicyDocument", 400),
+    form.PolicyNotMet: ("AccessDenied", 403),
+    form.FileTooSmall: ("EntityTooSmall", 400),
+    gw.InvalidStorageClass: ("InvalidStorageClass", 400),
+    gw.InvalidPartNumber: ("InvalidPartNumber", 416),
+    gw.UnknownEmail: ("UnresolvableGrantByEmailAddress", 400),
     gw.MalformedAcl: ("MalformedACLError", 400),
     gw.InvalidLocationConstraint: ("IllegalLocationConstraintException", 400),
     gw.HeadersTooLarge: ("RequestHeaderSectionTooLarge", 400),
@@ -82,6 +93,7 @@ S3: Final[dict[type[SpError], tuple[str, int]]] = {
     gw.MalformedAuthorization: ("AuthorizationHeaderMalformed", 400),
     gw.NoValidDate: ("AccessDenied", 403),
     gw.MalformedPresignedQuery: ("AuthorizationQueryParametersError", 400),
+    gw.ExpiryOutOfRange: ("AuthorizationQueryParametersError", 403),
     gw.PresignedUrlExpired: ("AccessDenied", 403),
     gw.PresignedUrlNotYetValid: ("AccessDenied", 403),
     gw.NoSecurityTokens: ("InvalidToken", 400),
@@ -216,7 +228,13 @@ def greenfield_answer(error: SpError) -> Answer:
 def _details(error: SpError) -> list[tuple[str, str]]:
     """The elements that S3 clients look for in the XML of certain errors."""
     match error:
-        case sp.NoSuchBucket() | sp.BucketNotEmpty() | gw.InvalidBucketName() | gw.NoSuchConfiguration():
+        case (
+            sp.NoSuchBucket()
+            | sp.BucketNotEmpty()
+            | gw.BucketIsYours()
+            | gw.InvalidBucketName()
+            | gw.NoSuchConfiguration()
+        ):
             return [("BucketName", error.bucket)]
         case sp.NoSuchObject():
             return [("Key", error.object_name)]
@@ -249,6 +267,10 @@ def _details(error: SpError) -> list[tuple[str, str]]:
             ]
         case sp.InvalidRange():
             return [("ActualObjectSize", str(error.payload_size))]
+        case form.FileTooSmall():
+            return [("ProposedSize", str(error.size_bytes)), ("MinSizeAllowed", str(error.min_bytes))]
+        case gw.InvalidPartNumber():
+            return [("PartNumberRequested", str(error.part_number)), ("ActualPartCount", str(error.parts_count))]
     return []
 
 

@@ -10,7 +10,8 @@ from aiohttp import web
 from gateway.acls import BUCKET_ACLS
 from gateway.auth.scheme import Identity
 from gateway.buckets import Buckets
-from gateway.errors import InvalidLocationConstraint, NotSupported
+from gateway.canned import of_canned
+from gateway.errors import BucketIsYours, InvalidArgument, InvalidLocationConstraint, NotSupported
 from gateway.http_call import Call
 from gateway.request import RequestHead
 from gateway.routes import configuration_missing
@@ -22,6 +23,8 @@ MAX_XML_BYTES: Final = 65_536
 
 _OWNERSHIP: Final = "BucketOwnerEnforced"
 """On Greenfield the bucket's owner owns every object in it."""
+
+_OTHER_OWNERSHIPS: Final = frozenset({"BucketOwnerPreferred", "ObjectWriter"})
 
 
 class BucketOperations:
@@ -37,7 +40,10 @@ class BucketOperations:
         region = location_constraint(body)
         if region not in ("", self._region):
             raise InvalidLocationConstraint(region[:64], self._region)
-        await self._buckets.create(identity, bucket, visibility)
+        made = await self._buckets.create(identity, bucket, visibility)
+        differs = (made.visibility is Visibility.PUBLIC_READ) is not (visibility is Visibility.PUBLIC_READ)
+        if differs and head.values("x-amz-acl"):
+            raise BucketIsYours(bucket)
         return call.respond(200, {"Location": f"/{bucket}"})
 
     async def check_owner(self, bucket: str, expected: str) -> None:
@@ -79,18 +85,20 @@ class BucketOperations:
 
 
 def _visibility_of(head: RequestHead) -> Visibility:
-    """Of a new bucket. NotSupported for anything else that its head asks for."""
+    """Of a new bucket. NotSupported for anything else that its head asks for, InvalidArgument for what nobody could."""
     for name in head.header_names():
         if name.startswith("x-amz-grant-"):
             raise NotSupported(f"the header {name}; a bucket is private or public-read")
     acl = head.header("x-amz-acl") or "private"
-    if acl not in BUCKET_ACLS:
-        raise NotSupported(f"the ACL {acl[:64]!r}; a bucket is private or public-read")
+    visibility = of_canned(acl, BUCKET_ACLS)
     if head.header("x-amz-bucket-object-lock-enabled", "false").lower() == "true":
         raise NotSupported("object lock")
-    if head.header("x-amz-object-ownership", _OWNERSHIP) != _OWNERSHIP:
+    ownership = head.header("x-amz-object-ownership", _OWNERSHIP)
+    if ownership in _OTHER_OWNERSHIPS:
         raise NotSupported(f"object ownership other than {_OWNERSHIP}")
-    return BUCKET_ACLS[acl]
+    if ownership != _OWNERSHIP:
+        raise InvalidArgument("x-amz-object-ownership", "there is no such object ownership")
+    return visibility
 
 
 def _parts(call: Call) -> tuple[RequestHead, Identity, str]:

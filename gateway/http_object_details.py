@@ -89,7 +89,7 @@ class ObjectDetails:
         head, identity, bucket, name = call.object_parts()
         asked = attributes_of(head)
         entry = await self._copies.gateway.head_object(identity, bucket, name)
-        return call.xml(attributes(entry, asked), {"Last-Modified": http_date(entry.updated_at_ms)})
+        return call.xml(attributes(head, entry, asked), {"Last-Modified": http_date(entry.updated_at_ms)})
 
     async def object_lock(self, call: Call) -> web.StreamResponse:
         _, identity, bucket, name = call.object_parts()

@@ -12,6 +12,7 @@ from gateway.checksums import CHECKSUM_PREFIX, checksum_headers
 from gateway.conditions import check_conditions, http_date, requested_range
 from gateway.errors import InvalidArgument
 from gateway.http_call import BYTES, Call
+from gateway.object_parts import part_headers, requested_part
 from gateway.preconditions import precondition_of
 from gateway.puts import put_of
 from gateway.request import RequestHead
@@ -49,12 +50,20 @@ class ObjectOperations:
         head = call.head
         check_conditions(head, entry.etag, entry.updated_at_ms)
         size = entry.job.payload_size or 0
-        wanted = requested_range(head, size, entry.etag, entry.updated_at_ms)
+        refuse_keys(head)
+        part = requested_part(head, entry)
+        if part is not None:
+            wanted: tuple[int, int] | None = (part.start, part.stop)
+        else:
+            wanted = requested_range(head, size, entry.etag, entry.updated_at_ms)
         start, stop = wanted or (0, size)
         headers = {**object_headers(entry, head, whole=wanted is None), **replaced}
-        if wanted is not None:
+        if part is not None:
+            headers |= part_headers(entry, part, checksum=_asks_for_checksum(head))
+        partial = wanted is not None and start < stop
+        if partial:
             headers["Content-Range"] = f"bytes {start}-{stop - 1}/{size}"
-        response = web.StreamResponse(status=200 if wanted is None else 206, headers=call.headers(headers))
+        response = web.StreamResponse(status=206 if partial else 200, headers=call.headers(headers))
         response.content_length = stop - start
         if head.method == "HEAD" or start == stop:
             return response
@@ -93,7 +102,7 @@ def object_headers(entry: ObjectEntry, head: RequestHead, whole: bool) -> dict[s
     Checksums come with a whole object only, and only where the client asks for them (x-amz-checksum-mode).
     """
     kept = {name: value for name, value in entry.job.shown_headers.items() if not name.startswith(CHECKSUM_PREFIX)}
-    if whole and head.header("x-amz-checksum-mode").upper() == "ENABLED":
+    if whole and _asks_for_checksum(head):
         kept |= checksum_headers(entry.job.headers)
     return {
         "content-type": _DEFAULT_TYPE,
@@ -104,6 +113,16 @@ def object_headers(entry: ObjectEntry, head: RequestHead, whole: bool) -> dict[s
         "Accept-Ranges": "bytes",
         "x-sp-object-status": status_of(entry),
     }
+
+
+def refuse_keys(head: RequestHead) -> None:
+    """InvalidRequest for who would have an object decrypted that is not encrypted."""
+    if any(name.startswith("x-amz-server-side-encryption-customer-") for name in head.header_names()):
+        raise InvalidRequest("The encryption parameters are not applicable to this object.")
+
+
+def _asks_for_checksum(head: RequestHead) -> bool:
+    return head.header("x-amz-checksum-mode").upper() == "ENABLED"
 
 
 def _replaced_headers(head: RequestHead, identity: Identity) -> dict[str, str]:

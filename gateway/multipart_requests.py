@@ -30,6 +30,7 @@ OBJECT_SIZE: Final = "x-amz-mp-object-size"
 
 _ELEMENTS: Final = {name: f"Checksum{algorithm.name.upper()}" for name, algorithm in CHECKSUM_HEADERS.items()}
 _UPLOAD_ID = re.compile(r"[0-7][0-9a-f]{15}")
+_PARTS_OF_CHECKSUM = re.compile(r"[0-9]{0,5}")
 _RANGE = re.compile(r"bytes=([0-9]{1,19})-([0-9]{1,19})")
 
 
@@ -107,7 +108,10 @@ def completion_of(head: RequestHead, body: bytes) -> Completion:
         raise MalformedXml(f"there must be 1 to {MAX_PARTS} parts")
     checksums = {name: head.header(name) for name in CHECKSUM_HEADERS if head.values(name)}
     for name, value in checksums.items():
-        decoded_digest(name, value.partition("-")[0])
+        digest, _, parts_of_it = value.partition("-")
+        decoded_digest(name, digest)
+        if not _PARTS_OF_CHECKSUM.fullmatch(parts_of_it):
+            raise InvalidRequest(f"the value of {name} does not end with a number of parts")
     return Completion(parts, checksums, _object_size(head))
 
 
@@ -145,9 +149,9 @@ class PartsQuery:
 def parts_query(head: RequestHead) -> PartsQuery:
     """InvalidArgument."""
     given = head.parameters()
-    after = _number("part-number-marker", given.get("part-number-marker", ""), 0)
+    after = number_of("part-number-marker", given.get("part-number-marker", ""), 0)
     return PartsQuery(
-        min(after, MAX_PARTS), min(_number("max-parts", given.get("max-parts", ""), MAX_LISTED), MAX_LISTED)
+        min(after, MAX_PARTS), min(number_of("max-parts", given.get("max-parts", ""), MAX_LISTED), MAX_LISTED)
     )
 
 
@@ -166,7 +170,7 @@ def uploads_query(head: RequestHead, bucket: str) -> UploadsQuery:
         given.get("delimiter", ""),
         key_marker,
         UploadId(int(id_marker, 16)) if key_marker and id_marker else None,
-        min(_number("max-uploads", given.get("max-uploads", ""), MAX_LISTED), MAX_LISTED),
+        min(number_of("max-uploads", given.get("max-uploads", ""), MAX_LISTED), MAX_LISTED),
     )
 
 
@@ -178,7 +182,8 @@ def url_encoding(head: RequestHead) -> bool:
     return encoding == "url"
 
 
-def _number(name: str, text: str, default: int) -> int:
+def number_of(name: str, text: str, default: int) -> int:
+    """A header's or parameter's. InvalidArgument."""
     if not text:
         return default
     if not (text.isascii() and text.isdigit() and len(text) <= 10):

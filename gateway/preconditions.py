@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gateway.errors import NotSupported
+from gateway.errors import InvalidArgument, NotSupported
 from gateway.request import RequestHead
 from sp.domain.jobs import Precondition
 
@@ -10,7 +10,7 @@ _OTHERS = ("if-modified-since", "if-unmodified-since", "x-amz-if-match-last-modi
 
 
 def precondition_of(head: RequestHead) -> Precondition | None:
-    """From If-None-Match: * or If-Match: ETag. NotSupported for what S3 does not offer either."""
+    """From If-None-Match: * or If-Match: ETag. NotSupported for what S3 does not offer either, InvalidArgument."""
     for name in _OTHERS:
         if head.values(name):
             raise NotSupported(f"the header {name} in a {head.method}")
@@ -23,6 +23,8 @@ def precondition_of(head: RequestHead) -> Precondition | None:
         return Precondition(absent=True)
     if not present:
         return None
+    if not present.isascii():
+        raise InvalidArgument("If-Match", "no ETag holds anything but ASCII")
     etag = present.removeprefix("W/").strip('"')
     if "," in etag:
         raise NotSupported("several ETags in If-Match")

@@ -7,8 +7,9 @@ from typing import Final
 
 from gateway.auth.scheme import Identity
 from gateway.body import BodyPlan, body_plan
+from gateway.canned import of_canned
 from gateway.checksums import CHECKSUM_HEADERS
-from gateway.errors import InvalidArgument, MetadataTooLarge, NotSupported
+from gateway.errors import InvalidArgument, InvalidStorageClass, MetadataTooLarge, NotSupported
 from gateway.preconditions import precondition_of
 from gateway.request import RequestHead
 from gateway.tags import tags_of_header
@@ -36,19 +37,37 @@ _UNSUPPORTED_HEADERS: Final = (
 _UNSUPPORTED_PREFIXES: Final = ("x-amz-server-side-encryption", "x-amz-object-lock-", "x-amz-grant-")
 
 ACLS: Final = {
-    "": Visibility.INHERIT,
     "private": Visibility.PRIVATE,
     "public-read": Visibility.PUBLIC_READ,
-    "bucket-owner-full-control": Visibility.INHERIT,  # on Greenfield the bucket's owner owns every object in it
+    "bucket-owner-read": Visibility.UNSPECIFIED,  # on Greenfield the bucket's owner owns every object in it
+    "bucket-owner-full-control": Visibility.UNSPECIFIED,
 }
+_STORAGE_CLASSES: Final = frozenset(
+    {
+        "REDUCED_REDUNDANCY",
+        "STANDARD_IA",
+        "ONEZONE_IA",
+        "INTELLIGENT_TIERING",
+        "GLACIER",
+        "GLACIER_IR",
+        "DEEP_ARCHIVE",
+        "OUTPOSTS",
+        "SNOW",
+        "EXPRESS_ONEZONE",
+        "FSX_OPENZFS",
+        "FSX_ONTAP",
+    }
+)
+"""S3's, beside STANDARD."""
 
 
 @dataclass(frozen=True, slots=True)
 class Put:
     """body: what the request says of its body, its size above all
     headers: kept and returned with the object (lower-case names); checksums that come behind the body are added to them
+    visibility: UNSPECIFIED where the request does not say
     precondition: of what the name means now; tags: the object's
-    computed: x-amz-checksum-* headers that are to be kept with it though nobody has sent them
+    computed: x-amz-checksum-* headers that are to be kept with it though nobody has sent them; Content-MD5 for an ETag
     delegated: the account asks us to create the object on chain, though it keeps its own key
     """
 
@@ -107,28 +126,28 @@ def kept_headers(head: RequestHead) -> dict[str, str]:
     if metadata_bytes > MAX_METADATA_BYTES:
         raise MetadataTooLarge(metadata_bytes, MAX_METADATA_BYTES)
     if "content-encoding" in kept:
-        encodings = [encoding.strip() for encoding in kept.pop("content-encoding").split(",")]
-        left = [encoding for encoding in encodings if encoding.lower() != "aws-chunked"]  # the framing is not kept
-        kept |= {"content-encoding": ",".join(left)} if left else {}
+        encodings = kept.pop("content-encoding").split(",")
+        left = [encoding for encoding in encodings if encoding.strip().lower() != "aws-chunked"]  # it is not kept
+        kept |= {"content-encoding": ",".join(left).strip()} if left else {}
     return kept
 
 
 def visibility_of(head: RequestHead) -> Visibility:
-    """From x-amz-acl. NotSupported for an ACL that Greenfield cannot express."""
+    """From x-amz-acl. NotSupported for an ACL that Greenfield cannot express, InvalidArgument for none at all."""
     acl = head.header("x-amz-acl")
-    if acl not in ACLS:
-        raise NotSupported(f"the ACL {acl[:64]!r}; an object is private, public-read, or as its bucket")
-    return ACLS[acl]
+    return of_canned(acl, ACLS) if acl else Visibility.UNSPECIFIED
 
 
 def refuse_unsupported(head: RequestHead) -> None:
-    """NotSupported for headers that would change what is stored, or how."""
+    """NotSupported for headers that would change what is stored, or how; InvalidStorageClass."""
     for name in head.header_names():
         if name in _UNSUPPORTED_HEADERS or name.startswith(_UNSUPPORTED_PREFIXES):
             raise NotSupported(f"the header {name} in a put")
     storage_class = head.header("x-amz-storage-class", "STANDARD")
+    if storage_class in _STORAGE_CLASSES:
+        raise NotSupported(f"the storage class {storage_class}")
     if storage_class != "STANDARD":
-        raise NotSupported(f"the storage class {storage_class[:64]!r}")
+        raise InvalidStorageClass(storage_class[:64])
 
 
 def _utf8(name: str, value: str) -> str:

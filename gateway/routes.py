@@ -34,6 +34,7 @@ class Operation(StrEnum):
     PREFLIGHT = "Preflight"
     LIST_VERSIONS = "ListObjectVersions"
     DELETE_OBJECTS = "DeleteObjects"
+    POST_OBJECT = "PostObject"
     LIST_OBJECTS = "ListObjects"
     LIST_OBJECTS_V2 = "ListObjectsV2"
     PUT_OBJECT = "PutObject"
@@ -240,7 +241,8 @@ def _bucket_operation(head: RequestHead, names: set[str]) -> Operation:
         _refuse_others(names, frozenset(), f"{head.method} of a bucket")
         return _PLAIN_BUCKET[head.method]
     if head.method == "POST":
-        raise NotSupported("POST to a bucket, but for ?delete")
+        _refuse_others(names, frozenset(), "POST to a bucket")
+        return Operation.POST_OBJECT
     raise MethodNotAllowed(head.method, "GET, HEAD, PUT, POST, DELETE")
 
 
@@ -269,7 +271,8 @@ def _object_operation(head: RequestHead, target: Target, names: set[str]) -> Ope
     if len(names) == 1 and (found := _OBJECT_SUBRESOURCES.get((head.method, min(names)))):
         return found
     if head.method in ("GET", "HEAD"):  # a reader's own parameters (cache busters) change nothing
-        _refuse_others(names & (_S3_SUBRESOURCES | _GREENFIELD_QUERIES), frozenset(), f"{head.method} of an object")
+        others = names & (_S3_SUBRESOURCES | _GREENFIELD_QUERIES)
+        _refuse_others(others, frozenset({"partNumber"}), f"{head.method} of an object")
     else:
         _refuse_others(names, frozenset(), f"{head.method} of an object")
     if head.method == "PUT" and head.values(COPY_SOURCE):

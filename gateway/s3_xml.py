@@ -54,15 +54,16 @@ def timestamp(at_ms: int) -> str:
 
 
 def s3_error(code: str, message: str, resource: str, request_id: str, extra: Iterable[tuple[str, str]]) -> bytes:
+    """A message may quote what a client has sent, which need not be text: what has no UTF-8 becomes a "?"."""
     more = "".join(element(name, text) for name, text in extra)
     body = element("Code", code) + element("Message", message) + more
-    return (
-        f"{DECLARATION}<Error>{body}{element('Resource', resource)}{element('RequestId', request_id)}</Error>".encode()
-    )
+    body += element("Resource", resource) + element("RequestId", request_id)
+    return f"{DECLARATION}<Error>{body}</Error>".encode("utf-8", "replace")
 
 
 def greenfield_error(code: int, message: str) -> bytes:
-    return f"<Error>{element('Code', code)}{element('Message', message)}</Error>".encode()
+    """As s3_error."""
+    return f"<Error>{element('Code', code)}{element('Message', message)}</Error>".encode("utf-8", "replace")
 
 
 # --- buckets ------------------------------------------------------------------------------------------------------
@@ -128,7 +129,8 @@ def upload_progress(description: str, error: str) -> bytes:
 
 @dataclass(frozen=True, slots=True)
 class ListQuery:
-    """What a ListObjects request asks for. after: names above it; token: V2's continuation-token as sent"""
+    """What a ListObjects request asks for. after: names above it; token: V2's continuation-token as sent, None
+    without one"""
 
     version: int
     prefix: str
@@ -137,7 +139,7 @@ class ListQuery:
     max_keys: int
     url_encoding: bool
     fetch_owner: bool
-    token: str
+    token: str | None
     start_after: str
 
 
@@ -147,7 +149,7 @@ def list_query(head: RequestHead, version: int) -> ListQuery:
     for name in ("prefix", "delimiter", "marker", "start-after"):
         if "\0" in given.get(name, ""):
             raise InvalidArgument(name, "no object name holds a NUL")
-    token, start_after = given.get("continuation-token", ""), given.get("start-after", "")
+    token, start_after = given.get("continuation-token"), given.get("start-after", "")
     encoding = given.get("encoding-type", "")
     if encoding not in ("", "url"):
         raise InvalidArgument("encoding-type", "it can only be url")
@@ -179,7 +181,7 @@ def listing(bucket: Bucket, query: ListQuery, page: Listing) -> bytes:
             head.append(element("NextMarker", name(page.next_marker)))
     else:
         head.append(element("KeyCount", count))
-        head += [element("ContinuationToken", query.token)] if query.token else []
+        head += [] if query.token is None else [element("ContinuationToken", query.token)]
         head += [element("StartAfter", name(query.start_after))] if query.start_after else []
         if page.next_marker is not None:
             head.append(element("NextContinuationToken", _encoded_token(page.next_marker)))

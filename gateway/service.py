@@ -6,7 +6,7 @@ Never: keeps bytes, sees a private key, answers for a bucket of another provider
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 
@@ -14,14 +14,16 @@ from downloader.client import Downloader
 from gateway.access import Access
 from gateway.auth.scheme import Identity
 from gateway.body import CheckedBody
+from gateway.checksums import CONTENT_MD5
 from gateway.errors import EmptyPayload, OnChainOnly
 from gateway.greenfield.errors import NotYetOnChain
 from gateway.puts import Put
 from sp.domain.errors import AccessDenied, NoSuchObject, ObjectNotCreated, ObjectTooLarge, PayloadSizeMismatch
 from sp.domain.ids import Address
-from sp.domain.jobs import Listing, ObjectEntry, Precondition, PutOrder
-from sp.domain.ledger import Action, Bucket, ChainObject, ObjectStatus
+from sp.domain.jobs import ETAG_HEADER, Listing, ObjectEntry, Precondition, PutOrder, etag_of_root
+from sp.domain.ledger import Action, Bucket, ChainObject, ObjectStatus, Visibility
 from sp.domain.lifecycle import JobState
+from sp.runtime.chunks import Piece
 from sp.runtime.pool import CpuPool
 from tasknode.client import TaskNode
 from uploader.client import Uploader
@@ -55,13 +57,17 @@ class Progress:
 
 @dataclass(frozen=True, slots=True)
 class Gateway:
-    """Objects. Buckets are in gateway/buckets.py."""
+    """Objects. Buckets are in gateway/buckets.py.
+
+    etag_md5_max_bytes: the ETag of a put is the MD5 of its bytes up to this size (docs/decisions/0003)
+    """
 
     access: Access
     uploader: Uploader
     downloader: Downloader
     tasknode: TaskNode
     pool: CpuPool
+    etag_md5_max_bytes: int = 16 * 1024**2
 
     async def put_object(self, identity: Identity, put: Put, body: AsyncIterator[bytes]) -> PutResult:
         """Store one object. `body` is not asked for its first byte before everything that can be refused is checked.
@@ -71,14 +77,26 @@ class Gateway:
         """
         order = await self.order_for(identity, put)
         plan = replace(put.body, size=order.payload_size)
-        checked = CheckedBody(body, plan, order.params.max_payload_size, self.pool, put.computed)
-        known_at_end = checked.checksums if put.computed else checked.trailing
-        async with aclosing(checked.chunks()) as payload:
+        has_md5 = CONTENT_MD5 in plan.promised | {*put.computed}
+        has_md5 = has_md5 or (plan.size is not None and plan.size <= self.etag_md5_max_bytes)
+        also = (*put.computed, CONTENT_MD5) if has_md5 else put.computed
+        checked = CheckedBody(body, plan, order.params.max_payload_size, self.pool, also)
+
+        def known_at_end() -> dict[str, str]:
+            etag = {ETAG_HEADER: checked.digest(CONTENT_MD5).hex()} if has_md5 else {}
+            return {**(checked.checksums() if put.computed else checked.trailing()), **etag}
+
+        async with aclosing(checked.chunks()) as chunks, aclosing(self._into(put.bucket, chunks)) as payload:
             receipt = await self.uploader.put(order, payload, known_at_end)
         headers = {**put.headers, **known_at_end()}
-        return PutResult(
-            f"{receipt.root.hex()[:32]}-1", receipt.job_id, receipt.payload_size, headers, receipt.stored_at_ms
-        )
+        etag = headers.pop(ETAG_HEADER, "") or etag_of_root(receipt.root)
+        return PutResult(etag, receipt.job_id, receipt.payload_size, headers, receipt.stored_at_ms)
+
+    async def _into(self, bucket: str, payload: AsyncIterator[Piece]) -> AsyncGenerator[Piece, None]:
+        """The same bytes. By their end the bucket may be gone: nothing is acknowledged into none. NoSuchBucket."""
+        async for chunk in payload:
+            yield chunk
+        await self.access.writable_bucket(bucket)
 
     async def order_for(self, identity: Identity, put: Put) -> PutOrder:
         """What the account may have stored, once everything that the request's head can get wrong is checked. Raises
@@ -179,8 +197,11 @@ class Gateway:
     async def _delegated_order(self, identity: Identity, account: Address, bucket: Bucket, put: Put) -> PutOrder:
         if bucket.delegation_disabled:
             raise AccessDenied(account, "CREATE_OBJECT by delegation", put.bucket)
+        visibility = put.visibility
+        if visibility is Visibility.UNSPECIFIED and not put.delegated:
+            visibility = Visibility.PRIVATE  # as in S3, whoever may read the bucket
         if account != bucket.owner:
-            await self._require_overwrite(identity, bucket, put)
+            visibility = await self._others_overwrite(account, bucket, put, visibility)
         params = await self.access.view.params_now()
         if put.size is not None and put.size > params.max_payload_size:
             raise ObjectTooLarge(put.size, params.max_payload_size)
@@ -190,21 +211,39 @@ class Gateway:
             account,
             put.size,
             params,
-            visibility=put.visibility,
+            visibility=visibility,
             headers=put.headers,
             request_id=put.request_id,
             precondition=put.precondition,
             tags=put.tags,
         )
 
-    async def _require_overwrite(self, identity: Identity, bucket: Bucket, put: Put) -> None:
-        """Who replaces someone else's object needs more than the right to create one."""
+    async def _others_overwrite(self, account: Address, bucket: Bucket, put: Put, wanted: Visibility) -> Visibility:
+        """Who replaces an object needs more than the right to create one, also where he has created it: on chain it is
+        the bucket owner's. What an account that is not that owner may make of the visibility; AccessDenied when it asks
+        for more."""
         try:
             entry = await self.downloader.head(put.bucket, put.object_name)
         except NoSuchObject:
-            return
-        if entry.job.account != identity.account:
-            await self.access.require_object(identity, bucket, put.object_name, Action.UPDATE_OBJECT_CONTENT, entry)
+            return wanted
+        current, inside = await self._visibility_of(entry)
+        if not await self.access.view.allowed(account, bucket.name, inside, Action.UPDATE_OBJECT_CONTENT):
+            raise AccessDenied(account, Action.UPDATE_OBJECT_CONTENT.name, f"{put.bucket}/{put.object_name}")
+        if wanted in (Visibility.UNSPECIFIED, current):
+            return wanted
+        if await self.access.view.allowed(account, put.bucket, inside, Action.UPDATE_OBJECT_INFO):
+            return wanted
+        if put.visibility is Visibility.UNSPECIFIED:  # it asks for nothing: the ACL stays what it is
+            return Visibility.UNSPECIFIED if inside else current
+        raise AccessDenied(account, Action.UPDATE_OBJECT_INFO.name, f"{put.bucket}/{put.object_name}")
+
+    async def _visibility_of(self, entry: ObjectEntry) -> tuple[Visibility, str | None]:
+        """On chain, with the object's name; before it is there, what its put said, and None."""
+        job = entry.job
+        try:
+            return (await self.access.view.chain.head_object(job.bucket, job.object_name)).visibility, job.object_name
+        except NoSuchObject:
+            return job.visibility, None
 
     async def _created_order(self, identity: Identity, account: Address, bucket: Bucket, put: Put) -> PutOrder:
         """For an object that its account has created on chain, or whose content it has said to update."""

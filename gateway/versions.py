@@ -31,7 +31,7 @@ def versions_query(head: RequestHead) -> tuple[ListQuery, str]:
         max_keys=query.max_keys,
         url_encoding=query.url_encoding,
         fetch_owner=True,
-        token="",
+        token=None,
         start_after="",
     ), version_marker
 

@@ -20,7 +20,7 @@ def parsed(body: bytes, name: str) -> Element:
     """
     try:
         root: Element = fromstring(body, forbid_dtd=True)
-    except (ParseError, DefusedXmlException, ValueError) as error:
+    except (ParseError, DefusedXmlException, LookupError, ValueError) as error:  # LookupError: an encoding unheard of
         raise MalformedXml(type(error).__name__) from error
     if local(root) != name:
         raise MalformedXml(f"{name} is expected")

@@ -10,6 +10,8 @@ from tests import postgres as pg
 # gRPC's handlers around a fork may fail in a child that only execs another program, such as PostgreSQL's.
 os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "false")
 
+pytest.register_assert_rewrite("tests.clients.operations", "tests.clients.names")
+
 collect_ignore = [] if pg.backends() else ["contracts/test_private_postgres.py"]
 
 

@@ -11,8 +11,9 @@ NOBODY = Identity(None, SCHEME)
 
 class Anonymous:
     def recognises(self, head: RequestHead) -> bool:
-        """True without an Authorization header. Signatures in the query are recognised by schemes asked before."""
-        return not head.values("authorization")
+        """True without an Authorization header, or with an empty one. Signatures in the query are recognised by schemes
+        asked before."""
+        return not head.header("authorization").strip()
 
     async def authenticate(self, head: RequestHead, now_s: int) -> Identity:
         return NOBODY

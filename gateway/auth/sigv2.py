@@ -9,7 +9,7 @@ from typing import Final
 from gateway.auth import query
 from gateway.auth import sigv2_text as text
 from gateway.auth.scheme import BodyCheck, Identity
-from gateway.auth.sigv4 import body_check_of, check_no_security_token
+from gateway.auth.sigv4 import body_check_of, check_access_key_id, check_no_security_token
 from gateway.auth.sigv4_text import UNSIGNED_PAYLOAD
 from gateway.errors import (
     InvalidAccessKeyId,
@@ -74,6 +74,7 @@ class SigV2:
 
     async def _signer_of(self, readings: list[bytes], claim: Claim) -> Address:
         """The account whose signature one of the strings carries. InvalidAccessKeyId, SignatureMismatch."""
+        check_access_key_id(claim.access_key_id)
         raw = text.decoded_signature(claim.signature)
         if raw is None:
             raise SignatureMismatch("the signature is no base64 of 20 bytes")
@@ -98,6 +99,8 @@ class SigV2:
             signed_at_s = int(parsedate_to_datetime(amz_date or head.header("date")).timestamp())
         except (ValueError, OverflowError) as error:
             raise NoValidDate from error
+        if signed_at_s < 0:
+            raise NoValidDate
         if abs(now_s - signed_at_s) > self.max_skew_s:
             raise RequestTimeTooSkewed(signed_at_s, now_s, self.max_skew_s)
         return Claim(access_key_id, signature, "" if amz_date else head.header("date"))

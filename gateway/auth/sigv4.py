@@ -19,6 +19,7 @@ from gateway.errors import (
     InvalidArgument,
     MalformedAuthorization,
     NoSecurityTokens,
+    NoValidDate,
     RequestTimeTooSkewed,
     WrongRegion,
 )
@@ -75,15 +76,15 @@ def parse_scope(credential: str) -> Scope:
 
 
 def timestamp_of(head: RequestHead) -> str:
-    """When the request says it was signed, as YYYYMMDDTHHMMSSZ: x-amz-date, or else Date."""
+    """When the request says it was signed, as YYYYMMDDTHHMMSSZ: x-amz-date, or else Date. NoValidDate."""
     stamp = head.header("x-amz-date")
     if not stamp and head.header("date"):
         try:
             stamp = parsedate_to_datetime(head.header("date")).astimezone(UTC).strftime("%Y%m%dT%H%M%SZ")
         except (ValueError, OverflowError) as error:
-            raise MalformedAuthorization("the Date header cannot be parsed") from error
+            raise NoValidDate from error
     if not _TIMESTAMP.fullmatch(stamp):
-        raise MalformedAuthorization("x-amz-date must be YYYYMMDDTHHMMSSZ")
+        raise NoValidDate
     return stamp
 
 
@@ -135,10 +136,17 @@ class SigningKeys:
         return key
 
     async def _derived(self, scope: Scope) -> SigV4Key:
+        check_access_key_id(scope.access_key_id)
         try:
             return await self.signer.sigv4_key(scope.access_key_id, scope.date, scope.region, scope.service)
         except NoSuchAccount as error:
             raise InvalidAccessKeyId(scope.access_key_id[:128]) from error
+
+
+def check_access_key_id(access_key_id: str) -> None:
+    """InvalidAccessKeyId for one that none can be, and that the Signer could not even be asked for."""
+    if not access_key_id.isascii():
+        raise InvalidAccessKeyId(access_key_id.encode("utf-8", "replace").decode()[:128])
 
 
 def signing_time(stamp: str) -> int:

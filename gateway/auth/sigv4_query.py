@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Final
 
@@ -20,6 +21,7 @@ from gateway.auth.sigv4 import (
     signing_time,
 )
 from gateway.errors import (
+    ExpiryOutOfRange,
     MalformedAuthorization,
     MalformedPresignedQuery,
     PresignedUrlExpired,
@@ -31,6 +33,7 @@ MAX_EXPIRES_S: Final = 604_800
 """A week. Source: https://docs.aws.amazon.com/AmazonS3/latest/API/sigv4-query-string-auth.html"""
 
 _CONTENT_SHA256: Final = "x-amz-content-sha256"
+_SECONDS: Final = re.compile(r"-?[0-9]{1,18}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,12 +46,14 @@ class Claim:
 
 
 def parse_query(head: RequestHead) -> Claim:
-    """MalformedPresignedQuery."""
+    """MalformedPresignedQuery, ExpiryOutOfRange."""
     algorithm, credential, stamp, expires, signed_headers, signature = query.required(head, query.V4_PARAMETERS)
     if algorithm != text.ALGORITHM:
         raise MalformedPresignedQuery(f"X-Amz-Algorithm must be {text.ALGORITHM}")
-    if not (expires.isascii() and expires.isdigit()) or len(expires) > 9 or not 1 <= int(expires) <= MAX_EXPIRES_S:
-        raise MalformedPresignedQuery(f"X-Amz-Expires must be from 1 to {MAX_EXPIRES_S} seconds")
+    if not _SECONDS.fullmatch(expires):
+        raise MalformedPresignedQuery("X-Amz-Expires must be a number of seconds")
+    if not 0 <= int(expires) <= MAX_EXPIRES_S:
+        raise ExpiryOutOfRange(int(expires), MAX_EXPIRES_S)
     return Claim(
         Authorization(parse_scope(credential), parse_signed_headers(signed_headers), signature), stamp, int(expires)
     )
@@ -59,7 +64,7 @@ def check_time(claim: Claim, now_s: int, max_skew_s: int) -> None:
     signed_at_s = signing_time(claim.stamp)
     if now_s < signed_at_s - max_skew_s:
         raise PresignedUrlNotYetValid(signed_at_s, now_s)
-    if now_s > signed_at_s + claim.expires_s:
+    if now_s > signed_at_s + claim.expires_s or not claim.expires_s:
         raise PresignedUrlExpired(signed_at_s + claim.expires_s, now_s)
 
 

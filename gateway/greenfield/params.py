@@ -62,7 +62,8 @@ class DelegateQuery:
 
 
 def delegate_query(head: RequestHead, *, folder: bool = False) -> DelegateQuery:
-    """InvalidArgument. visibility 0, or none: as the bucket. folder: has no payload and needs not say so"""
+    """InvalidArgument. visibility 0, or none: as the bucket, and of an update as it was. folder: has no payload and
+    needs not say so"""
     given = head.parameters()
     size = 0 if folder else number(given.get("payload_size", ""))
     if size is None:
@@ -73,7 +74,8 @@ def delegate_query(head: RequestHead, *, folder: bool = False) -> DelegateQuery:
     is_update = truth(given.get("is_update") or "false")
     if is_update is None:
         raise InvalidArgument("is_update", "it must be true or false")
-    return DelegateQuery(size, Visibility(visibility) or Visibility.INHERIT, is_update)
+    unsaid = Visibility.UNSPECIFIED if is_update else Visibility.INHERIT
+    return DelegateQuery(size, Visibility(visibility) or unsaid, is_update)
 
 
 @dataclass(frozen=True, slots=True)

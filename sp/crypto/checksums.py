@@ -63,6 +63,12 @@ COMBINABLE: Final = frozenset(_COMBINE)
 """Those whose value for a whole follows from the values of its parts."""
 
 
+def crc64(payload: Buffer) -> int:
+    """CRC-64/NVME: 64 bits at 20 GB/s, against chance and not against malice."""
+    value: int = crt.crc64nvme(payload)
+    return value
+
+
 def digest(algorithm: str, payload: bytes) -> bytes:
     """Big-endian, as S3 shows it in base64. algorithm: one of ALGORITHMS. For what is small: nothing is streamed."""
     hasher = ALGORITHMS[algorithm].new()

@@ -141,8 +141,8 @@ async def test_an_acl_is_the_visibility_on_chain(s3: BucketClient, network: Netw
 
 
 async def test_a_public_bucket_is_listed_and_read_by_everyone(s3: BucketClient) -> None:
-    await s3("put_object", Key="k", Body=b"hello")
-    await s3("put_object", Key="secret", Body=b"hello", ACL="private")
+    await s3("put_object", Key="k", Body=b"hello", ACL="public-read")
+    await s3("put_object", Key="secret", Body=b"hello")
     await s3("put_bucket_acl", ACL="public-read")
     assert len((await s3("get_bucket_acl"))["Grants"]) == 2
     await s3.sealed("secret")
@@ -153,7 +153,8 @@ async def test_a_public_bucket_is_listed_and_read_by_everyone(s3: BucketClient) 
     assert (await s3.anonymous("/secret"))[0] == 403
     assert (await s3.anonymous("/k?response-content-type=text%2Fhtml"))[0] == 400
     await s3("put_bucket_acl", ACL="private")
-    assert (await s3.anonymous("/k"))[0] == 403
+    assert (await s3.anonymous("?list-type=2"))[0] == 403
+    assert await s3.anonymous("/k") == (200, b"hello"), "an object's ACL is its own"
 
 
 async def test_a_public_object_overwritten_as_private_is_private(s3: BucketClient) -> None:
@@ -182,3 +183,15 @@ async def test_a_bucket_is_made_again_by_its_owner_without_a_transaction(
     for _ in range(5):
         await s3("create_bucket")
     assert not [message for message in made if isinstance(message, MsgCreateBucket)]
+
+
+async def test_an_overwrite_without_an_acl_has_the_default_one_again(s3: BucketClient, network: Network) -> None:
+    await s3("put_object", Key="again", Body=b"for all", ACL="public-read")
+    await s3.sealed("again")
+    await s3("put_object", Key="again", Body=b"for me")
+    assert (await s3.anonymous("/again"))[0] == 403, "at once"
+    assert len((await s3("get_object_acl", Key="again"))["Grants"]) == 1
+    await s3.sealed("again")
+    assert (await s3.anonymous("/again"))[0] == 403
+    assert (await network.chain.head_object(s3.bucket, "again")).visibility is Visibility.PRIVATE
+    assert len((await s3("get_object_acl", Key="again"))["Grants"]) == 1

@@ -38,6 +38,7 @@ from sp.domain.ledger import SpStatus, Visibility
 from sp.domain.messages import MsgCreateBucket, MsgUpdateStorageProviderStatus
 from sp.runtime.channels import Channels
 from sp.runtime.clock import SystemClock
+from sp.runtime.limits import Slots, SlotsBySender
 from sp.runtime.pool import CpuPool
 from sp.runtime.rpc import dial, serving
 from spdb.database import open_database
@@ -74,6 +75,8 @@ async def running(
             rules=Rules(0, 0, frozenset(), frozenset()),
             door=Door(),
             seen=SeenNonces(10),
+            questions=Slots("questions", 8),
+            questions_each=SlotsBySender("questions", 2),
             lifetime_s=3600,
             version="1.0",
         )

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from random import Random
 
+import boto3
 import pytest
 
 from tests.e2e.processes import COMMAND_TIMEOUT_S, Network, environment, is_running
@@ -164,6 +165,33 @@ def test_a_new_account_can_put_into_a_bucket_of_its_own(net: Network, monkeypatc
 
 def keys_of(account: dict[str, str]) -> dict[str, str]:
     return {"AWS_ACCESS_KEY_ID": account["access_key_id"], "AWS_SECRET_ACCESS_KEY": account["secret_access_key"]}
+
+
+def test_operators_see_multipart_uploads_and_end_them(net: Network) -> None:
+    info = net.json("testnet", "info")
+    account = info["account"]
+    client = boto3.client(
+        "s3",
+        endpoint_url=info["sps"][1]["gateway"],
+        region_name=account["region"],
+        aws_access_key_id=account["access_key_id"],
+        aws_secret_access_key=account["secret_access_key"],
+    )
+    begun = {key: client.create_multipart_upload(Bucket="whole", Key=key)["UploadId"] for key in ("up/a", "up/b", "z")}
+    for number in (1, 2):
+        client.upload_part(Bucket="whole", Key="up/a", UploadId=begun["up/a"], PartNumber=number, Body=b"x" * 1000)
+    shown = net.json("uploads", "ls", "whole", "--prefix", "up/")
+    assert [(row["id"], row["object"], row["parts"], row["size_bytes"]) for row in shown] == [
+        (begun["up/a"], "up/a", 2, 2000),
+        (begun["up/b"], "up/b", 0, 0),
+    ]
+    net.sp("uploads", "abort", "whole", begun["up/a"], begun["up/b"])
+    assert [row["object"] for row in net.json("uploads", "ls", "whole")] == ["z"]
+    for bucket, upload_id in (("whole", begun["up/a"]), ("split", begun["z"])):
+        refused = net.run("uploads", "abort", bucket, upload_id)
+        assert (refused.returncode, refused.stderr.count("\n")) == (1, 1)
+        assert "No such multipart upload" in refused.stderr
+    net.sp("uploads", "abort", "whole", begun["z"])
 
 
 def test_operators_see_peers_parameters_and_transactions(net: Network) -> None:
