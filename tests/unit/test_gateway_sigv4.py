@@ -16,6 +16,7 @@ from gateway.errors import (
     InvalidAccessKeyId,
     InvalidArgument,
     MalformedAuthorization,
+    NoValidDate,
     RequestTimeTooSkewed,
     WrongRegion,
 )
@@ -33,6 +34,7 @@ FIRST = VECTORS[0]
 NOW_S = int(datetime(2026, 11, 23, 13, 4, tzinfo=UTC).timestamp())
 
 REFUSALS = (
+    NoValidDate,
     SignatureMismatch,
     MalformedAuthorization,
     InvalidArgument,

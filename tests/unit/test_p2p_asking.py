@@ -122,7 +122,7 @@ async def world(tmp_path: Path) -> AsyncIterator[World]:
             doors[other.operator] = desk.door
             street.answers[other.record.p2p_endpoint] = honest_answer(desk)
         records = Peers(database, now)
-        config = P2PConfig(ask_timeout_s=0.2, round_timeout_s=0.5)
+        config = P2PConfig(ask_timeout_s=1.0, round_timeout_s=2.0)
         asking = Asking(ledger, me.signer, street, records, now, random.Random(1), config)
         node = P2PService(ledger, me.signer, street, records, now, asking, answering(me, ledger))
         yield World(ledger, now, me, others, street, doors, node)
@@ -146,7 +146,7 @@ async def test_enough_verified_approvals_are_collected_and_never_our_own(world: 
 
 async def test_a_round_ends_with_the_last_wanted_approval_and_waits_for_no_straggler(world: World) -> None:
     world.replace_answer(0, never)
-    async with asyncio.timeout(0.15):  # below the straggler's own deadline
+    async with asyncio.timeout(0.9):  # below the straggler's own deadline
         approvals = await world.get(needed=6, spares=1)
     assert len(approvals.accepted) == 7
     assert dict(approvals.refused) == {world.others[0].operator: "not waited for"}
