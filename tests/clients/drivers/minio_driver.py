@@ -2,13 +2,15 @@
 
 import json
 import os
-import sys
 from datetime import timedelta
+from typing import Any
 from urllib.parse import urlsplit
 
 from minio import Minio
 from minio.commonconfig import CopySource
 from minio.deleteobjects import DeleteObject
+
+from tests.clients.drivers.serving import serve
 
 endpoint = urlsplit(os.environ["AWS_ENDPOINT_URL"])
 client = Minio(
@@ -32,10 +34,10 @@ def delete_under(bucket: str, prefix: str) -> None:
     gone = [DeleteObject(key) for key in listing(bucket, prefix, "")["keys"]]
     errors = list(client.remove_objects(bucket, gone))
     if errors:
-        sys.exit(str(errors))
+        raise RuntimeError(str(errors))
 
 
-def main(verb: str, bucket: str, *words: str) -> None:
+def main(verb: str, bucket: str, *words: str) -> Any:
     match verb, words:
         case "make_bucket", ():
             client.make_bucket(bucket)
@@ -47,11 +49,11 @@ def main(verb: str, bucket: str, *words: str) -> None:
             client.fget_object(bucket, key, path)
         case "read_range", (key, start, stop):
             answer = client.get_object(bucket, key, offset=int(start), length=int(stop) - int(start))
-            sys.stdout.buffer.write(answer.read())
+            return answer.read()
         case "size", (key,):
-            print(client.stat_object(bucket, key).size)
+            return client.stat_object(bucket, key).size
         case "listing", (prefix, delimiter):
-            print(json.dumps(listing(bucket, prefix, delimiter)))
+            return json.dumps(listing(bucket, prefix, delimiter))
         case "delete", (key,):
             client.remove_object(bucket, key)
         case "delete_under", (prefix,):
@@ -59,11 +61,12 @@ def main(verb: str, bucket: str, *words: str) -> None:
         case "copy", (key, to):
             client.copy_object(bucket, to, CopySource(bucket, key))
         case "presign_get", (key,):
-            print(client.presigned_get_object(bucket, key, expires=HOUR))
+            return client.presigned_get_object(bucket, key, expires=HOUR)
         case "presign_put", (key,):
-            print(client.presigned_put_object(bucket, key, expires=HOUR))
+            return client.presigned_put_object(bucket, key, expires=HOUR)
         case _:
-            sys.exit(f"unknown: {verb} {words}")
+            raise NotImplementedError(verb)
+    return None
 
 
-main(*sys.argv[1:])
+serve(main)

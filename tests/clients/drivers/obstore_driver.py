@@ -2,12 +2,14 @@
 
 import json
 import os
-import sys
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import obstore
 from obstore.store import S3Store
+
+from tests.clients.drivers.serving import serve
 
 
 def store_of(bucket: str) -> S3Store:
@@ -36,7 +38,7 @@ def download(store: S3Store, key: str, path: str) -> None:
             sink.write(block)
 
 
-def main(verb: str, bucket: str, *words: str) -> None:
+def main(verb: str, bucket: str, *words: str) -> Any:
     store = store_of(bucket)
     match verb, words:
         case "put", (key, path):
@@ -44,11 +46,11 @@ def main(verb: str, bucket: str, *words: str) -> None:
         case "get", (key, path):
             download(store, key, path)
         case "read_range", (key, start, stop):
-            sys.stdout.buffer.write(obstore.get_range(store, key, start=int(start), end=int(stop)))
+            return bytes(obstore.get_range(store, key, start=int(start), end=int(stop)))
         case "size", (key,):
-            print(obstore.head(store, key)["size"])
+            return obstore.head(store, key)["size"]
         case "listing", (prefix, delimiter):
-            print(json.dumps(listing(store, prefix, delimiter)))
+            return json.dumps(listing(store, prefix, delimiter))
         case "delete", (key,):
             obstore.delete(store, key)
         case "delete_under", (prefix,):
@@ -56,9 +58,10 @@ def main(verb: str, bucket: str, *words: str) -> None:
         case "copy", (key, to):
             obstore.copy(store, key, to)
         case "presign_get" | "presign_put", (key,):
-            print(obstore.sign(store, "GET" if verb == "presign_get" else "PUT", key, timedelta(hours=1)))
+            return obstore.sign(store, "GET" if verb == "presign_get" else "PUT", key, timedelta(hours=1))
         case _:
-            sys.exit(f"unknown: {verb} {words}")
+            raise NotImplementedError(verb)
+    return None
 
 
-main(*sys.argv[1:])
+serve(main)

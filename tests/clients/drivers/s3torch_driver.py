@@ -2,13 +2,15 @@
 
 import json
 import os
-import sys
 from pathlib import Path
+from typing import Any
 
 from s3torchconnectorclient._mountpoint_s3_client import MountpointS3Client
 
+from tests.clients.drivers.serving import serve
+
 client = MountpointS3Client(
-    os.environ["AWS_REGION"], endpoint=os.environ["AWS_ENDPOINT_URL"], force_path_style=True, max_attempts=2
+    os.environ["AWS_REGION"], endpoint=os.environ["AWS_ENDPOINT_URL"], force_path_style=True, max_attempts=5
 )
 
 
@@ -20,7 +22,7 @@ def listing(bucket: str, prefix: str, delimiter: str) -> dict[str, list[str]]:
     }
 
 
-def main(verb: str, bucket: str, *words: str) -> None:
+def main(verb: str, bucket: str, *words: str) -> Any:
     match verb, words:
         case "put", (key, path):
             sink = client.put_object(bucket, key)
@@ -31,18 +33,18 @@ def main(verb: str, bucket: str, *words: str) -> None:
                 for block in client.get_object(bucket, key):
                     file.write(block)
         case "read_range", (key, start, stop):
-            for block in client.get_object(bucket, key, int(start), int(stop)):
-                sys.stdout.buffer.write(block)
+            return b"".join(client.get_object(bucket, key, int(start), int(stop)))
         case "size", (key,):
-            print(client.head_object(bucket, key).size)
+            return client.head_object(bucket, key).size
         case "listing", (prefix, delimiter):
-            print(json.dumps(listing(bucket, prefix, delimiter)))
+            return json.dumps(listing(bucket, prefix, delimiter))
         case "delete", (key,):
             client.delete_object(bucket, key)
         case "copy", (key, to):
             client.copy_object(bucket, key, bucket, to)
         case _:
-            sys.exit(f"unknown: {verb} {words}")
+            raise NotImplementedError(verb)
+    return None
 
 
-main(*sys.argv[1:])
+serve(main)
