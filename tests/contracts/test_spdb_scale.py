@@ -30,6 +30,20 @@ async def best_s(work: Callable[[], Awaitable[object]], runs: int = 15) -> float
     return min(spans)
 
 
+async def slower(
+    few: dict[str, float], measure: Callable[[], Awaitable[dict[str, float]]], attempts: int = 5
+) -> dict[str, float]:
+    """How many times as long as in `few` the same work takes now, where that is much. Measured again while anything
+    looks slow: another process that had the machine for a moment goes away, a walk over the rows does not."""
+    many = await measure()
+    for _ in range(attempts - 1):
+        if not any(many[name] > MUCH_SLOWER * few[name] for name in few):
+            break
+        many = {name: min(many[name], seconds) for name, seconds in (await measure()).items()}
+    print({name: f"{many[name] * 1000:.2f} ms, x{many[name] / few[name]:.1f}" for name in few})
+    return {name: many[name] / few[name] for name in few if many[name] > MUCH_SLOWER * few[name]}
+
+
 async def measured(world: World) -> dict[str, float]:
     async def take() -> None:
         assert len(await world.jobs.take("tn", LEASE_MS, 10)) == 10
@@ -65,10 +79,7 @@ async def test_a_hundred_thousand_finished_and_ten_thousand_waiting_jobs_slow_no
     few = await measured(world)
     await world.db.write(copies(queued, 10_000, 3 * FIRST_ID, "waiting/"))
     await world.db.write(copies(sealed, 100_000, 4 * FIRST_ID, "finished/"))
-    many = await measured(world)
-    ratios = {name: many[name] / few[name] for name in few}
-    print({name: f"{many[name] * 1000:.2f} ms, x{ratio:.1f}" for name, ratio in ratios.items()})
-    assert {name: ratio for name, ratio in ratios.items() if ratio > MUCH_SLOWER} == {}
+    assert await slower(few, lambda: measured(world)) == {}
     assert (await world.jobs.counts())[JobState.SEAL_OBJECT_DONE] == 100_301
     page = await world.objects.list("bucket", delimiter="/")
     assert page.common_prefixes == ("finished/", "queued/", "sealed/", "template/", "waiting/")
@@ -115,8 +126,6 @@ async def test_a_hundred_thousand_groups_of_others_slow_nothing_down(world: Worl
     await world.db.write(group_copies(1, 100))
     few = await measured_groups(50)
     await world.db.write(group_copies(101, 100_000))
-    many = await measured_groups(50_000)
+    assert await slower(few, lambda: measured_groups(50_000)) == {}
     page = await world.received.list(2, (ObjectId(50_000), 0, RedundancyIndex(0)))
     assert [group.object.object_id for group in page] == [50_001, 50_002]
-    ratios = {name: many[name] / few[name] for name in few}
-    assert {name: ratio for name, ratio in ratios.items() if ratio > MUCH_SLOWER} == {}
