@@ -27,7 +27,7 @@ class TaskNodeConfig:
     swap_in_pause_s: from the end of one walk over all objects, to find such columns, to the start of the next
     """
 
-    max_jobs: int = 16
+    max_jobs: int = 32
     memory_bytes: int = 64 * 1024 * 1024
     lease_ms: int = 15_000
     poll_interval_s: float = 2.0
