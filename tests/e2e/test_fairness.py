@@ -22,6 +22,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 MB = 1_000_000
 LARGE_UPLOADS, LARGE_BYTES = 3, 350 * MB
+BLOCKS_TO_FULL_SPEED = 64
 SMALL_PUTS = 40
 
 FACTOR = 15.0
@@ -52,18 +53,27 @@ def median_put_s(info: dict[str, Any], series: str) -> float:
 
 @contextmanager
 def large_uploads(info: dict[str, Any], until: threading.Event) -> Iterator[list[int]]:
-    """One after the other by each of some clients, until then; the statuses of those that ended."""
+    """One after the other by each of some clients, from when all are at full speed until then; the statuses of those
+    that ended."""
     statuses: list[int] = []
+    at_speed = threading.Semaphore(0)
+
+    def large_body() -> Iterator[bytes]:
+        for number, block in enumerate(http_put.repeated(payload(1 << 20), LARGE_BYTES)):
+            if number == BLOCKS_TO_FULL_SPEED:
+                at_speed.release()
+            yield block
 
     def upload(number: int) -> None:
         while not until.is_set():
-            body = http_put.repeated(payload(1 << 20), LARGE_BYTES)
+            body = large_body()
             statuses.append(http_put.put(info, f"/fair/large-{number}", body, LARGE_BYTES)[0])
 
     clients = [threading.Thread(target=upload, args=(number,)) for number in range(LARGE_UPLOADS)]
     for client in clients:
         client.start()
     try:
+        assert all(at_speed.acquire(timeout=60) for _ in clients)
         yield statuses
     finally:
         until.set()
@@ -79,7 +89,6 @@ def test_small_puts_go_on_beside_large_uploads_and_their_replication(
     alone_s = median_put_s(info, "alone")
     enough = threading.Event()
     with large_uploads(info, enough) as statuses:
-        time.sleep(1.0)  # until they are at full speed
         beside_s = median_put_s(info, "beside")
         enough.set()
     after_s = median_put_s(info, "after")  # while the large ones are being replicated
