@@ -6,6 +6,7 @@ SP_REQUIRE_POSTGRES=1 makes absence an error (CI sets it), so that leaving it ou
 
 import os
 import pwd
+import random
 import secrets
 import shutil
 import socket
@@ -13,7 +14,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -230,7 +231,9 @@ def _has_ended(process: subprocess.Popen[bytes], within_s: float) -> bool:
 
 
 def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """Below the ephemeral ports, which outgoing connections take at any moment."""
+    for port in random.sample(range(10_000, 32_000), 1000):
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+    raise AssertionError("no free port")

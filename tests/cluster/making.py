@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import atexit
 import secrets
-import socket
 from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from chain.dev.genesis import Genesis
+from cli.testnet.ports import claimed_ports
 from signer.client import SpKeys
 from signer.keystore import create_keystore
 from signer.sealing import Stretching
@@ -30,6 +31,9 @@ QUICK: Sections = {
     "uploader": {"collect_interval_s": 0.2, "keep_failed_ms": 0, "keep_replaced_ms": 0, "lease_ms": 2000},
 }
 """Shorter waits than in production, so that tests of retries and collection are quick."""
+
+_CLAIMS = ExitStack()
+atexit.register(_CLAIMS.close)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,13 +80,8 @@ def plans(dir: Path, count: int, changes: Mapping[str, Any], manual_chores: bool
 
 
 def free_ports(count: int) -> list[int]:
-    """Ports that were free a moment ago; all are held open while they are chosen, so that they differ."""
-    with ExitStack() as held:
-        sockets = [held.enter_context(socket.socket()) for _ in range(count)]
-        for one in sockets:
-            one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            one.bind(("127.0.0.1", 0))
-        return [one.getsockname()[1] for one in sockets]
+    """Ports that no other test process, no test network and no outgoing connection gets before this process ends."""
+    return _CLAIMS.enter_context(claimed_ports(count, None))
 
 
 def _plan(dir: Path, number: int, ports: Mapping[str, int], chain_port: int, changes: Mapping[str, Any]) -> Plan:

@@ -246,7 +246,7 @@ async def test_each_kind_of_work_reaches_the_threads_as_what_it_is(
     foreground = {share for share in seen[primary.name] if share.work is Work.FOREGROUND}
     replication = {share for share in seen[primary.name] if share.work is Work.REPLICATION}
     assert network.account.address in {share.owner for share in foreground}
-    assert {share.owner for share in replication} == {network.account.address}
+    assert network.account.address in {share.owner for share in replication}
     received = {share.work for sp in secondaries for share in seen.get(sp.name, ())}
     assert Work.REPLICATION in received
     assert Work.FOREGROUND not in received
