@@ -56,7 +56,7 @@ class SegmentReader:
         if crcs is None and self._budget.taken_at_once(size):
             way = self._kept(key, size, checksum, start, stop)
         else:
-            way = self._again(key, size, checksum, start, stop)
+            way = self._again(key, size, checksum, start, stop, crcs)
         async with aclosing(way) as blocks:
             async for view in blocks:
                 yield view
@@ -93,9 +93,9 @@ class SegmentReader:
             self._budget.release(held)
 
     async def _again(
-        self, key: SegmentKey, size: int, checksum: Checksum, start: int, stop: int
+        self, key: SegmentKey, size: int, checksum: Checksum, start: int, stop: int, crcs: array[int] | None
     ) -> AsyncGenerator[memoryview, None]:
-        crcs = self._noted.get((key, checksum))
+        """crcs: as noted; None: the segment is yet to be verified"""
         if crcs is None:
             crcs = await self._verify_blocks(key, size, checksum, lambda block: None)
         else:

@@ -79,7 +79,7 @@ class Access:
         inherited = bucket.visibility if job.visibility is Visibility.INHERIT else job.visibility
         if inherited is Visibility.PUBLIC_READ:
             return True
-        if inherited is Visibility.UNSPECIFIED or (account is not None and account in (bucket.owner, job.account)):
+        if inherited is Visibility.UNSPECIFIED or (account is not None and account == job.account):
             return allowed
         public_before = await self.view.allowed(None, bucket.name, job.object_name, Action.GET_OBJECT)
         return allowed and not public_before  # by a policy, then
@@ -87,7 +87,7 @@ class Access:
     async def _allowed_before_chain(
         self, account: Address | None, bucket: Bucket, action: Action, entry: ObjectEntry | None
     ) -> bool:
-        if account is not None and (account == bucket.owner or (entry is not None and account == entry.job.account)):
+        if account is not None and entry is not None and account == entry.job.account:
             return True
         if action is Action.GET_OBJECT and entry is not None:
             if entry.job.visibility is Visibility.PUBLIC_READ:

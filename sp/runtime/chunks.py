@@ -11,7 +11,7 @@ CHUNK_BYTES: Final = 1024 * 1024
 """Most payload in one message: 64 KiB messages cost three times the CPU, larger ones gain nothing."""
 
 
-def chunks_of(payload: bytes | bytearray | memoryview, size_bytes: int = CHUNK_BYTES) -> Iterator[bytes]:
+def chunks_of(payload: Piece, size_bytes: int = CHUNK_BYTES) -> Iterator[bytes]:
     """`payload` in pieces of at most `size_bytes`; not copied when it is bytes and fits into one."""
     if isinstance(payload, bytes) and len(payload) <= size_bytes:
         if payload:
