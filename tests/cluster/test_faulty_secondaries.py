@@ -29,7 +29,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 PLAN: dict[str, Any] = {
     "sps": 9,
     "changes": {
-        "tasknode": {"open_timeout_s": 1.0, "piece_timeout_s": 1.0, "retry_max_delay_ms": 100},
+        "tasknode": {"open_timeout_s": 4.0, "piece_timeout_s": 4.0, "retry_max_delay_ms": 100},
         "p2p": {"freeze_first_s": 0.01, "freeze_max_s": 0.01},
     },
 }
