@@ -8,7 +8,6 @@ from typing import Any, Final
 
 from sqlalchemy import (
     Connection,
-    Update,
     and_,
     bindparam,
     case,
@@ -29,6 +28,7 @@ from sp.domain.lifecycle import BACKGROUND, FINAL, RETRY_EVENT, JobState, advanc
 from spdb.models.columns import BIG
 from spdb.models.jobs import KEPT, TO_COLLECT, history, jobs
 from spdb.models.objects import objects
+from spdb.prepared import Prepared
 from spdb.statements import names
 
 ERRORS: Final = frozenset({JobState.UPLOAD_OBJECT_ERROR, *RETRY_EVENT})
@@ -94,10 +94,10 @@ _DUE_WHILE_LEASED: Final = case(
 )
 
 
-def _statement(*, release: bool) -> Update:
+def _statement(*, release: bool) -> Prepared:
     """The guarded update. A lease that stays is read from the row: it may have been renewed since the job was read."""
     lease = {"lease_owner": "", "lease_until_ms": 0, "due_at_ms": _NEXT}
-    return (
+    return Prepared(
         update(jobs)
         .where(
             jobs.c.id == bindparam("b_id"),
@@ -127,13 +127,15 @@ def _statement(*, release: bool) -> Update:
 
 _MOVE: Final = {release: _statement(release=release) for release in (False, True)}
 
-_ADD_HISTORY: Final = insert(history)
+_ADD_HISTORY: Final = Prepared(insert(history))
 
 
 def add_history(connection: Connection, job_id: JobId, last_seq: int, now_ms: int, lines: Sequence[Line]) -> None:
     """Write `lines`; last_seq: of the last of them, as the job's row now says."""
     first = last_seq - len(lines) + 1
-    connection.execute(_ADD_HISTORY, [_history_values(job_id, first + i, now_ms, line) for i, line in enumerate(lines)])
+    _ADD_HISTORY.run_each(
+        connection, [_history_values(job_id, first + i, now_ms, line) for i, line in enumerate(lines)]
+    )
 
 
 def _history_values(job_id: JobId, seq: int, now_ms: int, line: Line) -> dict[str, Any]:
@@ -181,7 +183,7 @@ def postpone(
 def _store(connection: Connection, job: Job, after: Job, lines: Sequence[Line]) -> Job:
     """Turn the row of `job` into `after`, with its history and what follows for others of the name. JobMoved."""
     now_ms = after.updated_at_ms
-    row = connection.execute(_MOVE[not after.lease_owner], _move_values(job, after, len(lines))).first()
+    row = _MOVE[not after.lease_owner].first(connection, _move_values(job, after, len(lines)))
     if row is None:
         raise JobMoved(job.id)
     add_history(connection, job.id, row.history_seq, now_ms, lines)
@@ -213,19 +215,21 @@ def _move_values(job: Job, after: Job, lines: int) -> dict[str, Any]:
     }
 
 
-_UNLINK: Final = delete(objects).where(
-    objects.c.bucket == bindparam("b_bucket"),
-    objects.c.object_name == bindparam("b_name"),
-    objects.c.job_id == bindparam("b_id"),
+_UNLINK: Final = Prepared(
+    delete(objects).where(
+        objects.c.bucket == bindparam("b_bucket"),
+        objects.c.object_name == bindparam("b_name"),
+        objects.c.job_id == bindparam("b_id"),
+    )
 )
 
 
 def _unlink(connection: Connection, job: Job) -> None:
     """A discontinued job's pieces go, so its name must not lead to them."""
-    connection.execute(_UNLINK, {"b_bucket": job.bucket, "b_name": job.object_name, "b_id": job.id})
+    _UNLINK.run(connection, {"b_bucket": job.bucket, "b_name": job.object_name, "b_id": job.id})
 
 
-_MARK_REPLACED: Final = (
+_MARK_REPLACED: Final = Prepared(
     update(jobs)
     .where(
         jobs.c.bucket == bindparam("b_bucket"),
@@ -240,8 +244,8 @@ _MARK_REPLACED: Final = (
 
 def mark_replaced(connection: Connection, job: Job, stored_at_ms: int, now_ms: int) -> None:
     """The name's content on chain is `job`'s now: what was put before it has no reader left."""
-    connection.execute(
-        _MARK_REPLACED, {"b_bucket": job.bucket, "b_name": job.object_name, "b_stored": stored_at_ms, "b_now": now_ms}
+    _MARK_REPLACED.run(
+        connection, {"b_bucket": job.bucket, "b_name": job.object_name, "b_stored": stored_at_ms, "b_now": now_ms}
     )
 
 
@@ -258,7 +262,7 @@ _FIRST_OF_NAME: Final = (
     .limit(1)
     .scalar_subquery()
 )
-_WAKE: Final = (
+_WAKE: Final = Prepared(
     update(jobs)
     .where(and_(jobs.c.id == _FIRST_OF_NAME, jobs.c.lease_owner == "", jobs.c.due_at_ms > jobs.c.next_attempt_at_ms))
     .values(due_at_ms=jobs.c.next_attempt_at_ms)
@@ -267,10 +271,10 @@ _WAKE: Final = (
 
 def wake_next(connection: Connection, bucket: str, object_name: str) -> None:
     """Show the queue the next job of a name at once; it may have been put off while others of the name came first."""
-    connection.execute(_WAKE, {"b_bucket": bucket, "b_name": object_name})
+    _WAKE.run(connection, {"b_bucket": bucket, "b_name": object_name})
 
 
-_SET_VISIBILITY: Final = (
+_SET_VISIBILITY: Final = Prepared(
     update(jobs)
     .where(
         jobs.c.id == bindparam("b_id"),
@@ -286,14 +290,14 @@ _SET_VISIBILITY: Final = (
 def set_visibility(connection: Connection, job_id: JobId, visibility: Visibility, now_ms: int) -> bool:
     """While nobody is creating the object: a task node that holds the job may have sent the old one. NoSuchJob."""
     values = {"b_id": job_id, "b_visibility": int(visibility), "b_now": now_ms}
-    if connection.execute(_SET_VISIBILITY, values).first() is not None:
+    if _SET_VISIBILITY.first(connection, values) is not None:
         return True
     if connection.execute(select(jobs.c.id).where(jobs.c.id == job_id)).first() is None:
         raise NoSuchJob(job_id)
     return False
 
 
-_NOTE: Final = (
+_NOTE: Final = Prepared(
     update(jobs)
     .where(jobs.c.id == bindparam("b_id"))
     .values(history_seq=jobs.c.history_seq + 1)
@@ -305,7 +309,7 @@ def add_note(
     connection: Connection, job_id: JobId, event: str, now_ms: int, *, reason: str, provider: str, actor: str
 ) -> bool:
     """A history row without a move. False when there is no such job."""
-    row = connection.execute(_NOTE, {"b_id": job_id}).first()
+    row = _NOTE.first(connection, {"b_id": job_id})
     if row is None:
         return False
     state = JobState(row.state)
