@@ -23,9 +23,7 @@ class Peers:
 
     async def all(self) -> list[PeerRecord]:
         """Everyone there is a record of, by address."""
-        return await self.db.read(
-            lambda c: [_peer_of(row) for row in c.execute(select(peers).order_by(peers.c.provider))]
-        )
+        return await self.db.read(lambda c: [_peer_of(row) for row in _ALL.all(c, {})])
 
     async def record_success(self, provider: Address) -> None:
         """It did its part: no failures, not frozen."""
@@ -57,6 +55,8 @@ def _peer_of(row: Row[Any]) -> PeerRecord:
         row.updated_at_ms,
     )
 
+
+_ALL: Final = Prepared(select(peers).order_by(peers.c.provider))
 
 _BLANK: dict[str, Any] = {
     "failures": 0,
