@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Final
 
 from sqlalchemy import (
@@ -30,6 +30,7 @@ from spdb.models.jobs import KEPT, TO_COLLECT, history, jobs
 from spdb.models.objects import objects
 from spdb.prepared import Prepared
 from spdb.statements import names
+from spdb.statements.rows import changed
 
 ERRORS: Final = frozenset({JobState.UPLOAD_OBJECT_ERROR, *RETRY_EVENT})
 
@@ -57,12 +58,12 @@ def plan(job: Job, moves: Sequence[Move], now_ms: int) -> tuple[Job, list[Line]]
         before = job.state
         job = _moved(job, move)
         lines.append(Line(before, job.state, move.event, job.attempts, move.reason, move.provider, move.actor))
-    return replace(settled(job, now_ms), row_version=job.row_version + 1, updated_at_ms=now_ms), lines
+    return changed(job, **_settled(job, now_ms), row_version=job.row_version + 1, updated_at_ms=now_ms), lines
 
 
 def _moved(job: Job, move: Move) -> Job:
     state = advance(job.state, move.event)
-    return replace(
+    return changed(
         job,
         state=state,
         error=names.clean(move.reason) if state in ERRORS else "",
@@ -77,14 +78,21 @@ def _moved(job: Job, move: Move) -> Job:
     )
 
 
-def settled(job: Job, now_ms: int) -> Job:
-    """`job` with a next attempt exactly if one is to be expected, and no lease when nothing is left to do."""
+def _settled(job: Job, now_ms: int) -> dict[str, Any]:
+    """What gives `job` a next attempt exactly if one is to be expected, and takes its lease when nothing is left to
+    do."""
     if job.state in FINAL:
         garbage = job.state is not JobState.SEAL_OBJECT_DONE
-        return replace(job, next_attempt_at_ms=None, given_up=False, lease_owner="", lease_until_ms=0, collect=garbage)
+        return {
+            "next_attempt_at_ms": None,
+            "given_up": False,
+            "lease_owner": "",
+            "lease_until_ms": 0,
+            "collect": garbage,
+        }
     if job.given_up or job.state not in BACKGROUND:
-        return replace(job, next_attempt_at_ms=None)
-    return job if job.next_attempt_at_ms is not None else replace(job, next_attempt_at_ms=now_ms)
+        return {"next_attempt_at_ms": None}
+    return {} if job.next_attempt_at_ms is not None else {"next_attempt_at_ms": now_ms}
 
 
 _NEXT: Final = bindparam("b_next", type_=BIG)
@@ -166,7 +174,7 @@ def postpone(
     connection: Connection, job: Job, error: str, attempts: int, next_ms: int | None, actor: str, now_ms: int
 ) -> Job:
     """A failed attempt that changes no state: the lease goes back, the row waits until `next_ms`, or is given up."""
-    after = replace(
+    after = changed(
         job,
         error=names.clean(error),
         attempts=attempts,
@@ -191,7 +199,7 @@ def _store(connection: Connection, job: Job, after: Job, lines: Sequence[Line]) 
         mark_replaced(connection, after, row.stored_at_ms, now_ms)
     if after.next_attempt_at_ms is None:
         wake_next(connection, after.bucket, after.object_name)
-    return replace(after, lease_until_ms=row.lease_until_ms)
+    return after if after.lease_until_ms == row.lease_until_ms else changed(after, lease_until_ms=row.lease_until_ms)
 
 
 def _move_values(job: Job, after: Job, lines: int) -> dict[str, Any]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any, Final
 
 from sqlalchemy import Connection, Row, and_, bindparam, case, func, literal_column, null, or_, select, update
@@ -17,7 +16,7 @@ from spdb.models.deletions import deletions
 from spdb.models.jobs import KEPT, jobs
 from spdb.prepared import Prepared
 from spdb.statements import moves
-from spdb.statements.rows import job_of
+from spdb.statements.rows import changed, job_of
 
 PAGE: Final = 64
 """Due rows looked at in one go."""
@@ -101,7 +100,7 @@ def _lease(connection: Connection, rows: Sequence[Any], owner: str, until_ms: in
                 actor=owner,
             )
     return [
-        replace(job_of(row), lease_owner=owner, lease_until_ms=until_ms, row_version=row.row_version + 1)
+        changed(job_of(row), lease_owner=owner, lease_until_ms=until_ms, row_version=row.row_version + 1)
         for row in rows
     ]
 
@@ -150,7 +149,7 @@ def retry_now(connection: Connection, job_id: JobId, actor: str, now_ms: int) ->
     if job.lease_until_ms > now_ms and job.state in BACKGROUND:
         return job
     _check_retry(connection, job, row)
-    after = replace(
+    after = changed(
         job,
         attempts=0 if job.given_up else job.attempts,
         given_up=False,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any, Final
 
 from sqlalchemy import (
@@ -28,7 +27,7 @@ from spdb.models.objects import objects
 from spdb.models.resumables import resumables
 from spdb.prepared import Prepared
 from spdb.statements import moves, names, tags
-from spdb.statements.rows import headers_text, job_of, job_values, join_checksums
+from spdb.statements.rows import changed, headers_text, job_of, job_values, join_checksums
 
 _INSERT: Final = Prepared(
     {
@@ -201,7 +200,7 @@ def finish(
     line = moves.Line(job.state, state, JobEvent.PAYLOAD_STORED, job.attempts, "", "", actor)
     moves.add_history(connection, job.id, row.history_seq, now_ms, [line])
     _link(connection, job, row.stored_at_ms)
-    return replace(
+    return changed(
         job,
         state=state,
         row_version=job.row_version + 1,
