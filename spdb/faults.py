@@ -2,13 +2,25 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Final
 
 from sqlalchemy.exc import DBAPIError, IntegrityError, InterfaceError, InternalError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from sp.domain.errors import Overloaded, ServiceUnavailable, SpError
+
+_UNAVAILABLE: Final = (
+    OperationalError,
+    InterfaceError,
+    InternalError,
+    sqlite3.OperationalError,
+    sqlite3.InterfaceError,
+    sqlite3.InternalError,
+)
+"""SQLAlchemy's, and sqlite3's own, which `Prepared` lets through."""
 
 RETRYABLE_STATES = frozenset({"40001", "40P01"})
 """PostgreSQL: serialization_failure and deadlock_detected. It left no trace: the same again may succeed."""
@@ -33,7 +45,7 @@ def meaning(error: Exception) -> Exception:
         return Overloaded("spdb connections")
     if isinstance(error, IntegrityError):
         return error
-    if isinstance(error, (OperationalError, InterfaceError, InternalError)) or _unavailable(error):
+    if isinstance(error, _UNAVAILABLE) or _unavailable(error):
         return ServiceUnavailable("spdb", _first_line(error))
     if isinstance(error, (OSError, TimeoutError)):
         return ServiceUnavailable("spdb", _first_line(error) or "no answer in time")

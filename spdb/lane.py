@@ -1,8 +1,9 @@
 """One thread, one SQLite connection: what has gathered while one transaction was under way shares the next.
 
-For writing, a commit costs a sync of the disk, whatever it holds: each operation of a group runs in a savepoint of its
-own, so that one which raises undoes only itself, and all are answered after the one commit. For reading, a group shares
-one snapshot and one change of threads, which cost more than the statements.
+For writing, a commit costs a sync of the disk, whatever it holds: the operations of a group run one after the other and
+all are answered after the one commit. When one of them raises, all is undone and the group runs again, now each
+operation in a savepoint of its own, so that one which raises undoes only itself. For reading, a group shares one
+snapshot and one change of threads, which cost more than the statements.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from queue import Empty, SimpleQueue
-from typing import Any, TypeVar, cast
+from typing import Any, Final, TypeVar, cast
 
 from sqlalchemy import Connection, Engine
 
@@ -22,6 +23,9 @@ from sp.domain.errors import Overloaded, ServiceUnavailable
 from spdb.faults import meaning
 
 T = TypeVar("T")
+
+GUARDED_GROUPS: Final = 32
+"""Groups that have savepoints from the start once an operation has raised: where many raise, few groups run twice."""
 
 
 @dataclass(slots=True)
@@ -51,6 +55,8 @@ class Lane:
         self._queue: SimpleQueue[_Waiting | None] = SimpleQueue()
         self._unanswered = 0
         self._closed = False
+        self._connection: Connection | None = None  # these two are the thread's own
+        self._guarded_groups = 0
         self._thread = threading.Thread(target=self._run, name=f"spdb-{name}", daemon=True)
         self._thread.start()
 
@@ -88,6 +94,7 @@ class Lane:
             if group:
                 self._transact(group)
                 _answer(group)
+        self._disconnect()
 
     def _next_group(self) -> tuple[list[_Waiting], bool]:
         """Wait for one operation and take what has gathered behind it; False once the end was announced."""
@@ -107,29 +114,64 @@ class Lane:
     def _transact(self, group: Sequence[_Waiting]) -> None:
         """Run all operations and commit. A failure of the transaction itself is every operation's failure."""
         try:
-            with self._engine.connect() as connection, connection.begin():
-                driver = cast(sqlite3.Connection, connection.connection.driver_connection)
-                for waiting in group:
-                    if self._savepoints and len(group) > 1:
-                        _run_guarded(connection, driver, waiting)
-                    else:
-                        _run_plain(connection, waiting, undo=self._savepoints)
+            if self._connection is None:
+                self._connection = self._engine.connect()
+            if not self._savepoints:
+                _run_apart(self._connection, group)
+            elif len(group) == 1:
+                _run_alone(self._connection, group[0])
+            elif self._guarded_groups or not _run_together(self._connection, group):
+                self._guarded_groups = (self._guarded_groups or GUARDED_GROUPS) - 1
+                _run_guarded(self._connection, group)
         except Exception as error:  # noqa: BLE001 (the thread must outlive it; every caller gets it)
             for waiting in group:
                 waiting.error = waiting.error or meaning(error)
+            self._disconnect()
+
+    def _disconnect(self) -> None:
+        """What the next transaction gets has nothing of this one's."""
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
 
 
-def _run_plain(connection: Connection, waiting: _Waiting, *, undo: bool) -> None:
-    """undo: the operation is alone in its transaction, so roll that back when it raises."""
-    try:
+def _run_apart(connection: Connection, group: Sequence[_Waiting]) -> None:
+    """Operations that leave nothing to undo."""
+    with connection.begin():
+        for waiting in group:
+            try:
+                waiting.result = waiting.op(connection)
+            except Exception as error:  # noqa: BLE001 (its caller gets it)
+                waiting.error = meaning(error)
+
+
+def _run_alone(connection: Connection, waiting: _Waiting) -> None:
+    """The transaction ends as its one operation does."""
+    with connection.begin():
         waiting.result = waiting.op(connection)
-    except Exception as error:
-        waiting.error = meaning(error)
-        if undo:
-            raise
 
 
-def _run_guarded(connection: Connection, driver: sqlite3.Connection, waiting: _Waiting) -> None:
+def _run_together(connection: Connection, group: Sequence[_Waiting]) -> bool:
+    """False: an operation has raised, and nothing of the whole group is kept."""
+    transaction = connection.begin()
+    for waiting in group:
+        try:
+            waiting.result = waiting.op(connection)
+        except Exception:  # noqa: BLE001 (it is to raise once more, in a savepoint)
+            transaction.rollback()
+            return False
+    transaction.commit()
+    return True
+
+
+def _run_guarded(connection: Connection, group: Sequence[_Waiting]) -> None:
+    with connection.begin():
+        driver = cast(sqlite3.Connection, connection.connection.driver_connection)
+        for waiting in group:
+            _run_in_savepoint(connection, driver, waiting)
+
+
+def _run_in_savepoint(connection: Connection, driver: sqlite3.Connection, waiting: _Waiting) -> None:
     driver.execute("SAVEPOINT op")
     try:
         waiting.result = waiting.op(connection)

@@ -13,6 +13,7 @@ from spdb.database import Clock, Database
 from spdb.models.deletions import deletions
 from spdb.models.jobs import jobs
 from spdb.models.objects import object_tags, objects
+from spdb.prepared import Prepared
 from spdb.statements import listing, moves, names, tags
 from spdb.statements.rows import job_of
 
@@ -58,7 +59,7 @@ class Objects:
 
 
 _ENTRY: Final = select(jobs, objects.c.updated_at_ms.label("linked_at_ms"), object_tags.c.tags)
-_HEAD: Final = (
+_HEAD: Final = Prepared(
     _ENTRY.join(objects, objects.c.job_id == jobs.c.id)
     .outerjoin(object_tags, object_tags.c.job_id == jobs.c.id)
     .where(objects.c.bucket == bindparam("b_bucket"), objects.c.object_name == bindparam("b_name"))
@@ -72,10 +73,10 @@ def _entry(row: Row[Any] | None) -> ObjectEntry | None:
 def _head(connection: Connection, bucket: str, object_name: str) -> ObjectEntry | None:
     if not (names.is_storable(bucket) and names.is_storable(object_name)):
         return None
-    return _entry(connection.execute(_HEAD, {"b_bucket": bucket, "b_name": object_name}).first())
+    return _entry(_HEAD.first(connection, {"b_bucket": bucket, "b_name": object_name}))
 
 
-_BY_OBJECT_ID: Final = (
+_ANY_VERSION: Final = (
     select(jobs, jobs.c.stored_at_ms.label("linked_at_ms"), object_tags.c.tags)
     .outerjoin(objects, objects.c.job_id == jobs.c.id)
     .outerjoin(object_tags, object_tags.c.job_id == jobs.c.id)
@@ -85,17 +86,25 @@ _BY_OBJECT_ID: Final = (
 )
 
 
+_BY_OBJECT_ID: Final = Prepared(_ANY_VERSION)
+_BY_VERSION: Final = Prepared(_ANY_VERSION.where(jobs.c.version == bindparam("b_version")))
+
+
 def _by_object_id(connection: Connection, object_id: ObjectId, version: int | None) -> ObjectEntry | None:
     if not names.is_id(object_id):
         return None
-    query = _BY_OBJECT_ID if version is None else _BY_OBJECT_ID.where(jobs.c.version == version)
-    return _entry(connection.execute(query, {"b_object_id": object_id}).first())
+    if version is None:
+        return _entry(_BY_OBJECT_ID.first(connection, {"b_object_id": object_id}))
+    return _entry(_BY_VERSION.first(connection, {"b_object_id": object_id, "b_version": version}))
+
+
+_ANY_IN_BUCKET: Final = Prepared(select(objects.c.job_id).where(objects.c.bucket == bindparam("b_bucket")).limit(1))
 
 
 def _is_empty(connection: Connection, bucket: str) -> bool:
     if not names.is_storable(bucket):
         return True
-    return connection.execute(select(objects.c.job_id).where(objects.c.bucket == bucket).limit(1)).first() is None
+    return _ANY_IN_BUCKET.first(connection, {"b_bucket": bucket}) is None
 
 
 def _remove(

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
-from sqlalchemy import Connection, Row, select
+from sqlalchemy import Connection, Row, bindparam, select
 from sqlalchemy.dialects import postgresql, sqlite
 
 from sp.domain.ids import Address
 from sp.domain.jobs import PeerRecord
 from spdb.database import Clock, Database
 from spdb.models.peers import peers
+from spdb.prepared import Prepared
 from spdb.statements import names
 
 
@@ -22,27 +23,24 @@ class Peers:
 
     async def all(self) -> list[PeerRecord]:
         """Everyone there is a record of, by address."""
-        return await self.db.read(
-            lambda c: [_peer_of(row) for row in c.execute(select(peers).order_by(peers.c.provider))]
-        )
+        return await self.db.read(lambda c: [_peer_of(row) for row in _ALL.all(c, {})])
 
     async def record_success(self, provider: Address) -> None:
         """It did its part: no failures, not frozen."""
         now = self.clock.now_ms()
         values = {"failures": 0, "frozen_until_ms": 0, "last_success_ms": now}
-        await self.db.write(lambda c: _upsert(c, provider, now, values, {}))
+        await self.db.write(lambda c: _record(c, _SUCCESS, provider, now, values))
 
     async def record_failure(self, provider: Address, error: str, frozen_until_ms: int) -> None:
         """One failure more; not to be asked before that time (unix ms)."""
         now = self.clock.now_ms()
         values = {"frozen_until_ms": frozen_until_ms, "last_error": names.clean(error)}
-        await self.db.write(lambda c: _upsert(c, provider, now, values, {"failures": 1}))
+        await self.db.write(lambda c: _record(c, _FAILURE, provider, now, values))
 
     async def count_approval(self, provider: Address, *, given: bool) -> None:
         """It answered a question for an approval."""
         now = self.clock.now_ms()
-        counter = "approvals_given" if given else "approvals_refused"
-        await self.db.write(lambda c: _upsert(c, provider, now, {}, {counter: 1}))
+        await self.db.write(lambda c: _record(c, _GIVEN if given else _REFUSED, provider, now, {}))
 
 
 def _peer_of(row: Row[Any]) -> PeerRecord:
@@ -58,6 +56,8 @@ def _peer_of(row: Row[Any]) -> PeerRecord:
     )
 
 
+_ALL: Final = Prepared(select(peers).order_by(peers.c.provider))
+
 _BLANK: dict[str, Any] = {
     "failures": 0,
     "frozen_until_ms": 0,
@@ -68,13 +68,29 @@ _BLANK: dict[str, Any] = {
 }
 
 
-def _upsert(
-    connection: Connection, provider: Address, now_ms: int, values: dict[str, Any], counted: dict[str, int]
+def _upsert(dialect: Any, changed: tuple[str, ...], counted: str | None) -> Any:
+    """Set the columns `changed` and add one to `counted` in the provider's row, made when absent."""
+    fresh = {**_BLANK, **{name: bindparam(f"b_{name}") for name in ("provider", "updated_at_ms", *changed)}}
+    statement = dialect.insert(peers)
+    news = {name: statement.excluded[name] for name in ("updated_at_ms", *changed)}
+    if counted is not None:
+        fresh[counted] = 1
+        news[counted] = peers.c[counted] + 1
+    return statement.values(**fresh).on_conflict_do_update(index_elements=[peers.c.provider], set_=news)
+
+
+def _prepared(*changed: str, counted: str | None = None) -> Prepared:
+    return Prepared({"sqlite": _upsert(sqlite, changed, counted), "postgresql": _upsert(postgresql, changed, counted)})
+
+
+_SUCCESS: Final = _prepared("failures", "frozen_until_ms", "last_success_ms")
+_FAILURE: Final = _prepared("frozen_until_ms", "last_error", counted="failures")
+_GIVEN: Final = _prepared(counted="approvals_given")
+_REFUSED: Final = _prepared(counted="approvals_refused")
+
+
+def _record(
+    connection: Connection, statement: Prepared, provider: Address, now_ms: int, values: dict[str, Any]
 ) -> None:
-    """Set `values` and add `counted` in the provider's row, made when absent."""
-    dialect: Any = postgresql if connection.dialect.name == "postgresql" else sqlite
-    fresh = {**_BLANK, **values, **counted, "provider": provider, "updated_at_ms": now_ms}
-    changed = {**values, "updated_at_ms": now_ms, **{name: peers.c[name] + n for name, n in counted.items()}}
-    connection.execute(
-        dialect.insert(peers).values(**fresh).on_conflict_do_update(index_elements=[peers.c.provider], set_=changed)
-    )
+    row = {**values, "provider": provider, "updated_at_ms": now_ms}
+    statement.run(connection, {f"b_{name}": value for name, value in row.items()})

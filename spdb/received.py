@@ -6,7 +6,20 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from sqlalchemy import Connection, Row, Select, delete, func, literal_column, select, tuple_, update
+from sqlalchemy import (
+    Column,
+    Connection,
+    Row,
+    Select,
+    and_,
+    bindparam,
+    delete,
+    func,
+    literal_column,
+    select,
+    tuple_,
+    update,
+)
 from sqlalchemy.dialects import postgresql, sqlite
 
 from sp.domain.approvals import ObjectRef
@@ -14,7 +27,9 @@ from sp.domain.errors import InvalidRequest
 from sp.domain.ids import Address, Checksum, ObjectId, RedundancyIndex, SegmentIndex
 from sp.domain.jobs import ReceivedGroup, ReceivedPiece, ReceivedState
 from spdb.database import Clock, Database
+from spdb.models.columns import BIG
 from spdb.models.received import received, received_pieces
+from spdb.prepared import Prepared
 from spdb.statements import names
 from spdb.statements.rows import join_checksums, params_of, params_values, split_checksums
 
@@ -73,7 +88,7 @@ class Received:
         """It was looked at: `unsealed` shows it last."""
         now = self.clock.now_ms()
         key = (object_id, version, index)
-        await self.db.write(lambda c: c.execute(update(received).where(_is(key)).values(updated_at_ms=now)) and None)
+        await self.db.write(lambda c: _touch(c, key, now))
 
     async def forget(self, object_id: ObjectId, version: int, index: RedundancyIndex) -> None:
         """No row of it is left. Nothing when there was none."""
@@ -92,18 +107,47 @@ _KEY: Final = (received.c.object_id, received.c.version, received.c.redundancy_i
 _PIECE_KEY: Final = (received_pieces.c.object_id, received_pieces.c.version, received_pieces.c.redundancy_index)
 
 
-def _is(key: GroupKey, columns: Sequence[Any] = _KEY) -> Any:
-    object_id, version, index = columns
-    return (object_id == key[0]) & (version == key[1]) & (index == int(key[2]))
+def _is(columns: Sequence[Column[Any]]) -> Any:
+    """The group of `_binds`."""
+    return and_(*(column == bindparam(f"b_{column.key}") for column in columns))
+
+
+def _binds(key: GroupKey) -> dict[str, Any]:
+    return {f"b_{name}": value for name, value in _key_values(key).items()}
 
 
 def _key_values(key: GroupKey) -> dict[str, int]:
     return {"object_id": key[0], "version": key[1], "redundancy_index": int(key[2])}
 
 
-def _insert(connection: Connection, table: Any) -> Any:
-    dialect: Any = postgresql if connection.dialect.name == "postgresql" else sqlite
-    return dialect.insert(table)
+_NOW: Final = bindparam("b_now", type_=BIG)
+_OPEN: Final = Prepared(
+    {
+        name: dialect.insert(received).on_conflict_do_nothing()
+        for name, dialect in {"sqlite": sqlite, "postgresql": postgresql}.items()
+    }
+)
+_LOCKED: Final = Prepared(select(received).where(_is(_KEY)).with_for_update(key_share=True))
+_PIECES: Final = Prepared(select(received_pieces).where(_is(_PIECE_KEY)).order_by(received_pieces.c.segment))
+_TOUCH: Final = Prepared(update(received).where(_is(_KEY)).values(updated_at_ms=_NOW))
+_DELETE_PIECES: Final = Prepared(delete(received_pieces).where(_is(_PIECE_KEY)))
+_SIGN: Final = Prepared(
+    update(received)
+    .where(_is(_KEY))
+    .values(
+        state=int(ReceivedState.SIGNED),
+        integrity_hash=bindparam("b_integrity_hash"),
+        piece_checksums=bindparam("b_piece_checksums"),
+        updated_at_ms=_NOW,
+    )
+    .returning(received)
+)
+_MARK_SEALED: Final = Prepared(
+    update(received)
+    .where(_is(_KEY), received.c.state == int(ReceivedState.SIGNED))
+    .values(state=int(ReceivedState.SEALED), updated_at_ms=_NOW)
+)
+_DELETE: Final = Prepared(delete(received).where(_is(_KEY)))
 
 
 def _group_of(row: Row[Any]) -> ReceivedGroup:
@@ -123,7 +167,7 @@ def _group_of(row: Row[Any]) -> ReceivedGroup:
 
 
 def _locked(connection: Connection, key: GroupKey) -> ReceivedGroup:
-    row = connection.execute(select(received).where(_is(key)).with_for_update(key_share=True)).first()
+    row = _LOCKED.first(connection, _binds(key))
     if row is None:
         raise InvalidRequest("no such replicate data group was opened")
     return _group_of(row)
@@ -149,31 +193,41 @@ def _open(
         "received_at_ms": now_ms,
         "updated_at_ms": now_ms,
     }
-    connection.execute(_insert(connection, received).values(**fresh).on_conflict_do_nothing())
+    _OPEN.run(connection, fresh)
     group = _locked(connection, key)
     if group.asker != asker:
         raise InvalidRequest("another provider has opened this replicate data group")
     if group.object != subject:
         raise InvalidRequest("this replicate data group was opened for another content")
-    pieces = connection.execute(select(received_pieces).where(_is(key, _PIECE_KEY)).order_by(received_pieces.c.segment))
+    pieces = _PIECES.all(connection, _binds(key))
     return group, [ReceivedPiece(SegmentIndex(p.segment), Checksum(p.checksum), p.size) for p in pieces]
+
+
+def _upsert(dialect: Any) -> Any:
+    statement = dialect.insert(received_pieces)
+    return statement.on_conflict_do_update(
+        index_elements=[*_PIECE_KEY, received_pieces.c.segment],
+        set_={"checksum": statement.excluded.checksum, "size": statement.excluded.size},
+    )
+
+
+_PUT_PIECES: Final = Prepared({"sqlite": _upsert(sqlite), "postgresql": _upsert(postgresql)})
 
 
 def _add_pieces(connection: Connection, key: GroupKey, pieces: Sequence[ReceivedPiece], now_ms: int) -> None:
     if _locked(connection, key).state is not ReceivedState.RECEIVING:
         raise InvalidRequest("this replicate data group is complete")
     if pieces:
-        statement = _insert(connection, received_pieces)
-        statement = statement.on_conflict_do_update(
-            index_elements=[*_PIECE_KEY, received_pieces.c.segment],
-            set_={"checksum": statement.excluded.checksum, "size": statement.excluded.size},
-        )
         rows = [
             {**_key_values(key), "segment": int(p.segment), "checksum": bytes(p.checksum), "size": p.size}
             for p in pieces
         ]
-        connection.execute(statement, rows)
-    connection.execute(update(received).where(_is(key)).values(updated_at_ms=now_ms))
+        _PUT_PIECES.run_each(connection, rows)
+    _touch(connection, key, now_ms)
+
+
+def _touch(connection: Connection, key: GroupKey, now_ms: int) -> None:
+    _TOUCH.run(connection, {**_binds(key), "b_now": now_ms})
 
 
 def _sign(
@@ -184,19 +238,22 @@ def _sign(
         if group.integrity_hash != integrity_hash:
             raise InvalidRequest("this replicate data group was signed for another integrity hash")
         return group
-    connection.execute(delete(received_pieces).where(_is(key, _PIECE_KEY)))
-    row = connection.execute(
-        update(received)
-        .where(_is(key))
-        .values(
-            state=int(ReceivedState.SIGNED),
-            integrity_hash=bytes(integrity_hash),
-            piece_checksums=join_checksums(piece_checksums),
-            updated_at_ms=now_ms,
-        )
-        .returning(received)
-    ).one()
+    _DELETE_PIECES.run(connection, _binds(key))
+    signed = {
+        "b_integrity_hash": bytes(integrity_hash),
+        "b_piece_checksums": join_checksums(piece_checksums),
+        "b_now": now_ms,
+    }
+    (row,) = _SIGN.all(connection, _binds(key) | signed)
     return _group_of(row)
+
+
+_GROUPS: Final = Prepared(
+    select(received)
+    .where(received.c.object_id == bindparam("b_object_id"), received.c.version == bindparam("b_version"))
+    .order_by(*_KEY)
+)
+_GROUP: Final = Prepared(select(received).where(_is(_KEY)))
 
 
 def _get(
@@ -204,18 +261,14 @@ def _get(
 ) -> list[ReceivedGroup]:
     if not (names.is_id(object_id) and names.is_id(version)):
         return []
-    query = _page(None).where(received.c.object_id == object_id, received.c.version == version)
-    if index is not None:
-        query = query.where(received.c.redundancy_index == int(index))
-    return [_group_of(row) for row in connection.execute(query)]
+    values = {"b_object_id": object_id, "b_version": version}
+    if index is None:
+        return [_group_of(row) for row in _GROUPS.all(connection, values)]
+    return [_group_of(row) for row in _GROUP.all(connection, {**values, "b_redundancy_index": int(index)})]
 
 
 def _mark_sealed(connection: Connection, key: GroupKey, now_ms: int) -> None:
-    connection.execute(
-        update(received)
-        .where(_is(key), received.c.state == int(ReceivedState.SIGNED))
-        .values(state=int(ReceivedState.SEALED), updated_at_ms=now_ms)
-    )
+    _MARK_SEALED.run(connection, {**_binds(key), "b_now": now_ms})
 
 
 def _unsealed(connection: Connection, updated_before_ms: int, limit: int) -> list[ReceivedGroup]:
@@ -229,11 +282,11 @@ def _unsealed(connection: Connection, updated_before_ms: int, limit: int) -> lis
 
 
 def _forget(connection: Connection, key: GroupKey) -> None:
-    connection.execute(delete(received_pieces).where(_is(key, _PIECE_KEY)))
-    connection.execute(delete(received).where(_is(key)))
+    _DELETE_PIECES.run(connection, _binds(key))
+    _DELETE.run(connection, _binds(key))
 
 
-def _page(limit: int | None) -> Select[Any]:
+def _page(limit: int) -> Select[Any]:
     return select(received).order_by(*_KEY).limit(limit)
 
 

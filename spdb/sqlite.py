@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Any, Final, TypeVar, cast
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event
 
@@ -116,6 +116,9 @@ def _locked(descriptor: int) -> bool:
     return True
 
 
+_CACHED_STATEMENTS: Final = 512
+"""More than there are texts of statements, so that each stays prepared (spdb.prepared)."""
+
 _WRITER_PRAGMAS: Final = ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "wal_autocheckpoint=4000")
 _READER_PRAGMAS: Final = ("query_only=ON",)
 
@@ -126,7 +129,12 @@ def _engine(path: str, pool: PoolSettings, pragmas: tuple[str, ...], begin: Call
         URL.create("sqlite+pysqlite", database=path),
         pool_size=1,
         max_overflow=0,
-        connect_args={"isolation_level": None, "check_same_thread": False, "timeout": pool.busy_timeout_s},
+        connect_args={
+            "isolation_level": None,
+            "check_same_thread": False,
+            "timeout": pool.busy_timeout_s,
+            "cached_statements": _CACHED_STATEMENTS,
+        },
     )
 
     def set_up(connection: sqlite3.Connection, _: Any) -> None:
@@ -140,9 +148,13 @@ def _engine(path: str, pool: PoolSettings, pragmas: tuple[str, ...], begin: Call
 
 def _begin_immediate(connection: Connection) -> None:
     """Take the write lock at once: a transaction that reads first and writes later could not wait for it."""
-    connection.exec_driver_sql("BEGIN IMMEDIATE")
+    _driver(connection).execute("BEGIN IMMEDIATE").close()
 
 
 def _begin_deferred(connection: Connection) -> None:
     """One snapshot for all statements of one group of reads."""
-    connection.exec_driver_sql("BEGIN")
+    _driver(connection).execute("BEGIN").close()
+
+
+def _driver(connection: Connection) -> sqlite3.Connection:
+    return cast(sqlite3.Connection, connection.connection.driver_connection)

@@ -5,20 +5,23 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Final
 
-from sqlalchemy import Column, Connection, Row, Select, func, select, tuple_
+from sqlalchemy import Column, Connection, Row, Select, bindparam, func, select, tuple_
 
 from sp.domain.errors import NoSuchJob
 from sp.domain.ids import JobId
 from sp.domain.jobs import HistoryRow, Job, JobFilter
 from sp.domain.lifecycle import JobState
 from spdb.models.jobs import KEPT, history, jobs
+from spdb.prepared import Prepared
 from spdb.statements import names
 from spdb.statements.moves import ERRORS
 from spdb.statements.rows import history_of, job_of
 
+_GET: Final = Prepared(select(jobs).where(jobs.c.id == bindparam("b_id")))
+
 
 def get(connection: Connection, job_id: JobId) -> Job:
-    row = connection.execute(select(jobs).where(jobs.c.id == job_id)).first() if names.is_id(job_id) else None
+    row = _GET.first(connection, {"b_id": job_id}) if names.is_id(job_id) else None
     if row is None:
         raise NoSuchJob(job_id)
     return job_of(row)
@@ -46,9 +49,12 @@ def newest_of(connection: Connection, bucket: str, object_name: str) -> Job | No
     return None if row is None else job_of(row)
 
 
+_HISTORY: Final = Prepared(select(history).where(history.c.job_id == bindparam("b_id")).order_by(history.c.seq))
+
+
 def history_rows(connection: Connection, job_id: JobId) -> list[HistoryRow]:
     """In order. NoSuchJob."""
-    rows = connection.execute(select(history).where(history.c.job_id == job_id).order_by(history.c.seq)).all()
+    rows = _HISTORY.all(connection, {"b_id": job_id})
     if not rows:  # every job has some
         raise NoSuchJob(job_id)
     return [history_of(row) for row in rows]

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Final
 
 from sqlalchemy import (
     Connection,
-    Update,
     and_,
     bindparam,
     case,
@@ -29,7 +28,9 @@ from sp.domain.lifecycle import BACKGROUND, FINAL, RETRY_EVENT, JobState, advanc
 from spdb.models.columns import BIG
 from spdb.models.jobs import KEPT, TO_COLLECT, history, jobs
 from spdb.models.objects import objects
+from spdb.prepared import Prepared
 from spdb.statements import names
+from spdb.statements.rows import changed
 
 ERRORS: Final = frozenset({JobState.UPLOAD_OBJECT_ERROR, *RETRY_EVENT})
 
@@ -57,12 +58,12 @@ def plan(job: Job, moves: Sequence[Move], now_ms: int) -> tuple[Job, list[Line]]
         before = job.state
         job = _moved(job, move)
         lines.append(Line(before, job.state, move.event, job.attempts, move.reason, move.provider, move.actor))
-    return replace(settled(job, now_ms), row_version=job.row_version + 1, updated_at_ms=now_ms), lines
+    return changed(job, **_settled(job, now_ms), row_version=job.row_version + 1, updated_at_ms=now_ms), lines
 
 
 def _moved(job: Job, move: Move) -> Job:
     state = advance(job.state, move.event)
-    return replace(
+    return changed(
         job,
         state=state,
         error=names.clean(move.reason) if state in ERRORS else "",
@@ -77,14 +78,21 @@ def _moved(job: Job, move: Move) -> Job:
     )
 
 
-def settled(job: Job, now_ms: int) -> Job:
-    """`job` with a next attempt exactly if one is to be expected, and no lease when nothing is left to do."""
+def _settled(job: Job, now_ms: int) -> dict[str, Any]:
+    """What gives `job` a next attempt exactly if one is to be expected, and takes its lease when nothing is left to
+    do."""
     if job.state in FINAL:
         garbage = job.state is not JobState.SEAL_OBJECT_DONE
-        return replace(job, next_attempt_at_ms=None, given_up=False, lease_owner="", lease_until_ms=0, collect=garbage)
+        return {
+            "next_attempt_at_ms": None,
+            "given_up": False,
+            "lease_owner": "",
+            "lease_until_ms": 0,
+            "collect": garbage,
+        }
     if job.given_up or job.state not in BACKGROUND:
-        return replace(job, next_attempt_at_ms=None)
-    return job if job.next_attempt_at_ms is not None else replace(job, next_attempt_at_ms=now_ms)
+        return {"next_attempt_at_ms": None}
+    return {} if job.next_attempt_at_ms is not None else {"next_attempt_at_ms": now_ms}
 
 
 _NEXT: Final = bindparam("b_next", type_=BIG)
@@ -94,10 +102,10 @@ _DUE_WHILE_LEASED: Final = case(
 )
 
 
-def _statement(*, release: bool) -> Update:
+def _statement(*, release: bool) -> Prepared:
     """The guarded update. A lease that stays is read from the row: it may have been renewed since the job was read."""
     lease = {"lease_owner": "", "lease_until_ms": 0, "due_at_ms": _NEXT}
-    return (
+    return Prepared(
         update(jobs)
         .where(
             jobs.c.id == bindparam("b_id"),
@@ -127,13 +135,15 @@ def _statement(*, release: bool) -> Update:
 
 _MOVE: Final = {release: _statement(release=release) for release in (False, True)}
 
-_ADD_HISTORY: Final = insert(history)
+_ADD_HISTORY: Final = Prepared(insert(history))
 
 
 def add_history(connection: Connection, job_id: JobId, last_seq: int, now_ms: int, lines: Sequence[Line]) -> None:
     """Write `lines`; last_seq: of the last of them, as the job's row now says."""
     first = last_seq - len(lines) + 1
-    connection.execute(_ADD_HISTORY, [_history_values(job_id, first + i, now_ms, line) for i, line in enumerate(lines)])
+    _ADD_HISTORY.run_each(
+        connection, [_history_values(job_id, first + i, now_ms, line) for i, line in enumerate(lines)]
+    )
 
 
 def _history_values(job_id: JobId, seq: int, now_ms: int, line: Line) -> dict[str, Any]:
@@ -164,7 +174,7 @@ def postpone(
     connection: Connection, job: Job, error: str, attempts: int, next_ms: int | None, actor: str, now_ms: int
 ) -> Job:
     """A failed attempt that changes no state: the lease goes back, the row waits until `next_ms`, or is given up."""
-    after = replace(
+    after = changed(
         job,
         error=names.clean(error),
         attempts=attempts,
@@ -181,7 +191,7 @@ def postpone(
 def _store(connection: Connection, job: Job, after: Job, lines: Sequence[Line]) -> Job:
     """Turn the row of `job` into `after`, with its history and what follows for others of the name. JobMoved."""
     now_ms = after.updated_at_ms
-    row = connection.execute(_MOVE[not after.lease_owner], _move_values(job, after, len(lines))).first()
+    row = _MOVE[not after.lease_owner].first(connection, _move_values(job, after, len(lines)))
     if row is None:
         raise JobMoved(job.id)
     add_history(connection, job.id, row.history_seq, now_ms, lines)
@@ -189,7 +199,7 @@ def _store(connection: Connection, job: Job, after: Job, lines: Sequence[Line]) 
         mark_replaced(connection, after, row.stored_at_ms, now_ms)
     if after.next_attempt_at_ms is None:
         wake_next(connection, after.bucket, after.object_name)
-    return replace(after, lease_until_ms=row.lease_until_ms)
+    return after if after.lease_until_ms == row.lease_until_ms else changed(after, lease_until_ms=row.lease_until_ms)
 
 
 def _move_values(job: Job, after: Job, lines: int) -> dict[str, Any]:
@@ -213,19 +223,21 @@ def _move_values(job: Job, after: Job, lines: int) -> dict[str, Any]:
     }
 
 
-_UNLINK: Final = delete(objects).where(
-    objects.c.bucket == bindparam("b_bucket"),
-    objects.c.object_name == bindparam("b_name"),
-    objects.c.job_id == bindparam("b_id"),
+_UNLINK: Final = Prepared(
+    delete(objects).where(
+        objects.c.bucket == bindparam("b_bucket"),
+        objects.c.object_name == bindparam("b_name"),
+        objects.c.job_id == bindparam("b_id"),
+    )
 )
 
 
 def _unlink(connection: Connection, job: Job) -> None:
     """A discontinued job's pieces go, so its name must not lead to them."""
-    connection.execute(_UNLINK, {"b_bucket": job.bucket, "b_name": job.object_name, "b_id": job.id})
+    _UNLINK.run(connection, {"b_bucket": job.bucket, "b_name": job.object_name, "b_id": job.id})
 
 
-_MARK_REPLACED: Final = (
+_MARK_REPLACED: Final = Prepared(
     update(jobs)
     .where(
         jobs.c.bucket == bindparam("b_bucket"),
@@ -240,8 +252,8 @@ _MARK_REPLACED: Final = (
 
 def mark_replaced(connection: Connection, job: Job, stored_at_ms: int, now_ms: int) -> None:
     """The name's content on chain is `job`'s now: what was put before it has no reader left."""
-    connection.execute(
-        _MARK_REPLACED, {"b_bucket": job.bucket, "b_name": job.object_name, "b_stored": stored_at_ms, "b_now": now_ms}
+    _MARK_REPLACED.run(
+        connection, {"b_bucket": job.bucket, "b_name": job.object_name, "b_stored": stored_at_ms, "b_now": now_ms}
     )
 
 
@@ -258,7 +270,7 @@ _FIRST_OF_NAME: Final = (
     .limit(1)
     .scalar_subquery()
 )
-_WAKE: Final = (
+_WAKE: Final = Prepared(
     update(jobs)
     .where(and_(jobs.c.id == _FIRST_OF_NAME, jobs.c.lease_owner == "", jobs.c.due_at_ms > jobs.c.next_attempt_at_ms))
     .values(due_at_ms=jobs.c.next_attempt_at_ms)
@@ -267,10 +279,10 @@ _WAKE: Final = (
 
 def wake_next(connection: Connection, bucket: str, object_name: str) -> None:
     """Show the queue the next job of a name at once; it may have been put off while others of the name came first."""
-    connection.execute(_WAKE, {"b_bucket": bucket, "b_name": object_name})
+    _WAKE.run(connection, {"b_bucket": bucket, "b_name": object_name})
 
 
-_SET_VISIBILITY: Final = (
+_SET_VISIBILITY: Final = Prepared(
     update(jobs)
     .where(
         jobs.c.id == bindparam("b_id"),
@@ -286,14 +298,14 @@ _SET_VISIBILITY: Final = (
 def set_visibility(connection: Connection, job_id: JobId, visibility: Visibility, now_ms: int) -> bool:
     """While nobody is creating the object: a task node that holds the job may have sent the old one. NoSuchJob."""
     values = {"b_id": job_id, "b_visibility": int(visibility), "b_now": now_ms}
-    if connection.execute(_SET_VISIBILITY, values).first() is not None:
+    if _SET_VISIBILITY.first(connection, values) is not None:
         return True
     if connection.execute(select(jobs.c.id).where(jobs.c.id == job_id)).first() is None:
         raise NoSuchJob(job_id)
     return False
 
 
-_NOTE: Final = (
+_NOTE: Final = Prepared(
     update(jobs)
     .where(jobs.c.id == bindparam("b_id"))
     .values(history_seq=jobs.c.history_seq + 1)
@@ -305,7 +317,7 @@ def add_note(
     connection: Connection, job_id: JobId, event: str, now_ms: int, *, reason: str, provider: str, actor: str
 ) -> bool:
     """A history row without a move. False when there is no such job."""
-    row = connection.execute(_NOTE, {"b_id": job_id}).first()
+    row = _NOTE.first(connection, {"b_id": job_id})
     if row is None:
         return False
     state = JobState(row.state)

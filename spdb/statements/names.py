@@ -32,6 +32,8 @@ def check_names(bucket: str, object_name: str) -> None:
 
 def clean(words: str) -> str:
     """Words for an operator (often another program's), shortened, in characters that both databases store."""
+    if words.isascii() and len(words) <= MAX_WORDS and "\0" not in words:
+        return words
     return words[:MAX_WORDS].encode(errors="replace").decode().replace("\0", "\ufffd")
 
 

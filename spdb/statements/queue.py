@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any, Final
 
 from sqlalchemy import Connection, Row, and_, bindparam, case, func, literal_column, null, or_, select, update
@@ -15,8 +14,9 @@ from sp.domain.lifecycle import BACKGROUND, JobState
 from spdb.models.columns import BIG
 from spdb.models.deletions import deletions
 from spdb.models.jobs import KEPT, jobs
+from spdb.prepared import Prepared
 from spdb.statements import moves
-from spdb.statements.rows import job_of
+from spdb.statements.rows import changed, job_of
 
 PAGE: Final = 64
 """Due rows looked at in one go."""
@@ -46,21 +46,19 @@ _DELETION: Final = (
     .correlate(jobs)
     .scalar_subquery()
 )
-_DUE: Final = (
+_DUE: Final = Prepared(
     select(jobs, or_(_EARLIER.is_not(None), _DELETION.is_not(None)).label("blocked"))
     .where(jobs.c.due_at_ms <= bindparam("b_now", type_=BIG))
     .order_by(jobs.c.due_at_ms, jobs.c.id)
     .limit(bindparam("b_limit"))
     .with_for_update(of=jobs, skip_locked=True, key_share=True)
 )
-_PUT_OFF: Final = (
-    update(jobs)
-    .where(jobs.c.id.in_(bindparam("b_ids", expanding=True)))
-    .values(due_at_ms=bindparam("b_until", type_=BIG))
+_PUT_OFF: Final = Prepared(
+    update(jobs).where(jobs.c.id == bindparam("b_id")).values(due_at_ms=bindparam("b_until", type_=BIG))
 )
-_LEASE: Final = (
+_LEASE: Final = Prepared(
     update(jobs)
-    .where(jobs.c.id.in_(bindparam("b_ids", expanding=True)))
+    .where(jobs.c.id == bindparam("b_id"))
     .values(
         lease_owner=bindparam("b_owner"),
         lease_until_ms=bindparam("b_until", type_=BIG),
@@ -76,20 +74,20 @@ def take(connection: Connection, owner: str, lease_ms: int, limit: int, now_ms: 
     taken: list[Job] = []
     while len(taken) < limit:
         size = max(PAGE, limit)
-        page = connection.execute(_DUE, {"b_now": now_ms, "b_limit": size}).all()
+        page = _DUE.all(connection, {"b_now": now_ms, "b_limit": size})
         free = [row for row in page if not row.blocked][: limit - len(taken)]
         blocked = [row.id for row in page if row.blocked]
         if free:
             taken += _lease(connection, free, owner, now_ms + lease_ms, now_ms)
         if blocked:
-            connection.execute(_PUT_OFF, {"b_ids": blocked, "b_until": now_ms + PUT_OFF_MS})
+            _PUT_OFF.run_each(connection, [{"b_id": job_id, "b_until": now_ms + PUT_OFF_MS} for job_id in blocked])
         if len(page) < size:
             break
     return taken
 
 
-def _lease(connection: Connection, rows: Sequence[Row[Any]], owner: str, until_ms: int, now_ms: int) -> list[Job]:
-    connection.execute(_LEASE, {"b_ids": [row.id for row in rows], "b_owner": owner, "b_until": until_ms})
+def _lease(connection: Connection, rows: Sequence[Any], owner: str, until_ms: int, now_ms: int) -> list[Job]:
+    _LEASE.run_each(connection, [{"b_id": row.id, "b_owner": owner, "b_until": until_ms} for row in rows])
     for row in rows:
         if row.lease_owner not in ("", owner):
             moves.add_note(
@@ -102,19 +100,21 @@ def _lease(connection: Connection, rows: Sequence[Row[Any]], owner: str, until_m
                 actor=owner,
             )
     return [
-        replace(job_of(row), lease_owner=owner, lease_until_ms=until_ms, row_version=row.row_version + 1)
+        changed(job_of(row), lease_owner=owner, lease_until_ms=until_ms, row_version=row.row_version + 1)
         for row in rows
     ]
 
 
-_NEXT_DUE: Final = select(jobs.c.due_at_ms).where(jobs.c.due_at_ms.is_not(None)).order_by(jobs.c.due_at_ms).limit(1)
+_NEXT_DUE: Final = Prepared(
+    select(jobs.c.due_at_ms).where(jobs.c.due_at_ms.is_not(None)).order_by(jobs.c.due_at_ms).limit(1)
+)
 """The minimum, in words by which SQLite finds the index."""
 
 
 def next_due_ms(connection: Connection) -> int | None:
     """When `take` may find something next; None: not before another put."""
-    due: int | None = connection.execute(_NEXT_DUE).scalar()
-    return due
+    row = _NEXT_DUE.first(connection, {})
+    return None if row is None else row.due_at_ms
 
 
 def backlog(connection: Connection, most: int) -> int:
@@ -123,7 +123,7 @@ def backlog(connection: Connection, most: int) -> int:
     return int(connection.execute(select(func.count()).select_from(queued)).scalar_one())
 
 
-_RELEASE: Final = (
+_RELEASE: Final = Prepared(
     update(jobs)
     .where(jobs.c.id == bindparam("b_id"), jobs.c.lease_owner == bindparam("b_owner"), jobs.c.lease_owner != "")
     .values(
@@ -137,7 +137,7 @@ _RELEASE: Final = (
 
 def release(connection: Connection, job: Job) -> None:
     """Give the lease back; nothing when it is another's by now."""
-    connection.execute(_RELEASE, {"b_id": job.id, "b_owner": job.lease_owner})
+    _RELEASE.run(connection, {"b_id": job.id, "b_owner": job.lease_owner})
 
 
 def retry_now(connection: Connection, job_id: JobId, actor: str, now_ms: int) -> Job:
@@ -149,7 +149,7 @@ def retry_now(connection: Connection, job_id: JobId, actor: str, now_ms: int) ->
     if job.lease_until_ms > now_ms and job.state in BACKGROUND:
         return job
     _check_retry(connection, job, row)
-    after = replace(
+    after = changed(
         job,
         attempts=0 if job.given_up else job.attempts,
         given_up=False,
@@ -192,7 +192,7 @@ def _check_retry(connection: Connection, job: Job, row: Row[Any]) -> None:
         raise IllegalMove(job.state.name, "retry: a later put of this name has overtaken it")
 
 
-_UNDER_WAY: Final = (
+_UNDER_WAY: Final = Prepared(
     select(jobs.c.due_at_ms, _DELETION.label("deletion"))
     .where(jobs.c.bucket == bindparam("b_bucket"), jobs.c.object_name == bindparam("b_name"))
     .order_by(case((jobs.c.due_at_ms.is_(None), 1), else_=0))
@@ -201,11 +201,11 @@ _UNDER_WAY: Final = (
 
 
 def under_way(connection: Connection, bucket: str, object_name: str) -> bool | None:
-    row = connection.execute(_UNDER_WAY, {"b_bucket": bucket, "b_name": object_name}).first()
+    row = _UNDER_WAY.first(connection, {"b_bucket": bucket, "b_name": object_name})
     return None if row is None else row.due_at_ms is not None and row.deletion is None
 
 
-_ENDED_EMPTY: Final = (
+_ENDED_EMPTY: Final = Prepared(
     select(jobs.c.account)
     .where(
         jobs.c.bucket == bindparam("b_bucket"),
@@ -221,5 +221,5 @@ _ENDED_EMPTY: Final = (
 
 
 def ended_empty(connection: Connection, bucket: str, object_name: str) -> Address | None:
-    account = connection.execute(_ENDED_EMPTY, {"b_bucket": bucket, "b_name": object_name}).scalar()
-    return None if account is None else Address(account)
+    row = _ENDED_EMPTY.first(connection, {"b_bucket": bucket, "b_name": object_name})
+    return None if row is None else Address(row.account)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import fields
+from operator import attrgetter
 from typing import Any, Final
 
 from sqlalchemy import Row
@@ -78,9 +80,24 @@ def job_of(row: Row[Any]) -> Job:
     )
 
 
+_VALUES: Final = attrgetter(*(field.name for field in fields(Job)))
+_PLACE: Final = {field.name: place for place, field in enumerate(fields(Job))}
+
+
+def changed(job: Job, **news: Any) -> Job:
+    """dataclasses.replace in a quarter of its time, which is a third of what a move takes."""
+    values = list(_VALUES(job))
+    for name, value in news.items():
+        values[_PLACE[name]] = value
+    return Job(*values)
+
+
+_ENCODE: Final = json.JSONEncoder(separators=(",", ":"), ensure_ascii=True).encode
+
+
 def headers_text(headers: dict[str, str]) -> str:
     """As the column `headers` has them."""
-    return json.dumps(headers, separators=(",", ":"), ensure_ascii=True)
+    return _ENCODE(headers)
 
 
 def job_values(job: Job) -> dict[str, Any]:

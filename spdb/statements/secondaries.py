@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Final
 
-from sqlalchemy import Connection, Update, bindparam, delete, exists, func, insert, select, update
+from sqlalchemy import Connection, Table, bindparam, delete, exists, func, insert, select, update
 
 from sp.domain.approvals import SignedApproval
 from sp.domain.errors import InvalidRequest, JobMoved, NoSuchJob
@@ -13,6 +13,7 @@ from sp.domain.ids import Address, Checksum, JobId, RedundancyIndex, Signature
 from sp.domain.jobs import Job, Move, Secondary, SecondaryState
 from spdb.models.columns import BIG
 from spdb.models.jobs import jobs, secondaries, spares
+from spdb.prepared import Prepared
 from spdb.statements import moves, names
 from spdb.statements.rows import (
     approval_of,
@@ -23,6 +24,14 @@ from spdb.statements.rows import (
 )
 
 _FAILED: Final = int(SecondaryState.FAILED)
+
+
+_CHOSEN_ANEW: Final = Prepared(
+    update(secondaries)
+    .where(secondaries.c.job_id == bindparam("b_id"), secondaries.c.state != _FAILED)
+    .values(state=_FAILED, error="chosen anew", ended_at_ms=bindparam("b_now"))
+)
+_DELETE_SPARES: Final = Prepared(delete(spares).where(spares.c.job_id == bindparam("b_id")))
 
 
 def choose(
@@ -36,12 +45,8 @@ def choose(
     """Store the ordered secondaries and the spares together with the moves. Those chosen before count as failed."""
     job = moves.apply_moves(connection, job, steps, now_ms)
     _check_subject(job, [secondary.approval for secondary in chosen] + list(spare))
-    connection.execute(
-        update(secondaries)
-        .where(secondaries.c.job_id == job.id, secondaries.c.state != _FAILED)
-        .values(state=_FAILED, error="chosen anew", ended_at_ms=now_ms)
-    )
-    connection.execute(delete(spares).where(spares.c.job_id == job.id))
+    _CHOSEN_ANEW.run(connection, {"b_id": job.id, "b_now": now_ms})
+    _DELETE_SPARES.run(connection, {"b_id": job.id})
     _insert(connection, chosen, _next_ordinal(connection, job.id))
     _insert_spares(connection, job.id, spare)
     return job
@@ -102,26 +107,34 @@ def _retire(
         )
 
 
+def _last_of(table: Table) -> Prepared:
+    return Prepared(select(func.max(table.c.ordinal).label("ordinal")).where(table.c.job_id == bindparam("b_id")))
+
+
+_LAST_CHOSEN: Final = _last_of(secondaries)
+_LAST_SPARE: Final = _last_of(spares)
+_ADD: Final = Prepared(insert(secondaries))
+_ADD_SPARES: Final = Prepared(insert(spares))
+
+
 def _next_ordinal(connection: Connection, job_id: JobId) -> int:
-    last: int | None = connection.execute(
-        select(func.max(secondaries.c.ordinal)).where(secondaries.c.job_id == job_id)
-    ).scalar()
+    last: int | None = _LAST_CHOSEN.all(connection, {"b_id": job_id})[0].ordinal
     return 0 if last is None else last + 1
 
 
 def _insert(connection: Connection, chosen: Sequence[Secondary], first: int) -> None:
     if chosen:
-        connection.execute(insert(secondaries), [secondary_values(s, first + i) for i, s in enumerate(chosen)])
+        _ADD.run_each(connection, [secondary_values(s, first + i) for i, s in enumerate(chosen)])
 
 
 def _insert_spares(connection: Connection, job_id: JobId, spare: Sequence[SignedApproval]) -> None:
     if not spare:
         return
-    last: int | None = connection.execute(select(func.max(spares.c.ordinal)).where(spares.c.job_id == job_id)).scalar()
+    last: int | None = _LAST_SPARE.all(connection, {"b_id": job_id})[0].ordinal
     first = 0 if last is None else last + 1
     one_each = {signed.approval.approver: signed for signed in spare}
     rows = [{**approval_values(s), "job_id": job_id, "ordinal": first + i} for i, s in enumerate(one_each.values())]
-    connection.execute(insert(spares), rows)
+    _ADD_SPARES.run_each(connection, rows)
 
 
 def _check_subject(job: Job, approvals: Sequence[SignedApproval]) -> None:
@@ -132,7 +145,7 @@ def _check_subject(job: Job, approvals: Sequence[SignedApproval]) -> None:
             raise InvalidRequest(f"an approval of {signed.approval.approver} is about another object")
 
 
-_FENCE: Final = (
+_FENCE: Final = Prepared(
     select(jobs.c.id)
     .where(
         jobs.c.id == bindparam("b_id"),
@@ -146,13 +159,13 @@ _FENCE: Final = (
 
 def _fence(connection: Connection, job: Job, now_ms: int) -> None:
     """The caller still holds the lease it thinks it holds, and keeps it until the transaction ends. JobMoved."""
-    if connection.execute(_FENCE, {"b_id": job.id, "b_owner": job.lease_owner, "b_now": now_ms}).first() is None:
+    if _FENCE.first(connection, {"b_id": job.id, "b_owner": job.lease_owner, "b_now": now_ms}) is None:
         raise JobMoved(job.id)
 
 
-def _fenced(**values: Any) -> Update:
+def _fenced(**values: Any) -> Prepared:
     """Change the row of a provider that has not failed, if the lease is still the caller's."""
-    return (
+    return Prepared(
         update(secondaries)
         .where(
             secondaries.c.job_id == bindparam("b_id"),
@@ -192,7 +205,7 @@ _HAS_FAILED: Final = _fenced(state=_FAILED, error=bindparam("b_error"), ended_at
 
 def _change(
     connection: Connection,
-    statement: Update,
+    statement: Prepared,
     job: Job,
     index: RedundancyIndex,
     provider: Address,
@@ -200,7 +213,7 @@ def _change(
     **values: Any,
 ) -> None:
     row = {"b_id": job.id, "b_index": int(index), "b_provider": provider, "b_owner": job.lease_owner, "b_now": now_ms}
-    if connection.execute(statement, row | values).first() is None:
+    if statement.first(connection, row | values) is None:
         raise JobMoved(job.id)
 
 
@@ -233,24 +246,31 @@ def failed(
     )
 
 
+_ALL: Final = Prepared(
+    select(secondaries).where(secondaries.c.job_id == bindparam("b_id")).order_by(secondaries.c.ordinal)
+)
+_ALL_SPARES: Final = Prepared(select(spares).where(spares.c.job_id == bindparam("b_id")).order_by(spares.c.ordinal))
+
+
 def all_of(connection: Connection, job_id: JobId) -> list[Secondary]:
     """In the order they were chosen, failed ones too. NoSuchJob."""
-    rows = connection.execute(
-        select(secondaries).where(secondaries.c.job_id == job_id).order_by(secondaries.c.ordinal)
-    ).all()
+    rows = _ALL.all(connection, {"b_id": job_id})
     job = _job(connection, job_id)
     return [secondary_of(row, job.object_ref()) for row in rows]
 
 
 def spares_of(connection: Connection, job_id: JobId) -> list[SignedApproval]:
     """Best first. NoSuchJob."""
-    rows = connection.execute(select(spares).where(spares.c.job_id == job_id).order_by(spares.c.ordinal)).all()
+    rows = _ALL_SPARES.all(connection, {"b_id": job_id})
     job = _job(connection, job_id)
     return [approval_of(row, job.object_ref()) for row in rows]
 
 
+_JOB: Final = Prepared(select(jobs).where(jobs.c.id == bindparam("b_id")))
+
+
 def _job(connection: Connection, job_id: JobId) -> Job:
-    row = connection.execute(select(jobs).where(jobs.c.id == job_id)).first()
+    row = _JOB.first(connection, {"b_id": job_id})
     if row is None:
         raise NoSuchJob(job_id)
     return job_of(row)

@@ -12,6 +12,7 @@ from sp.domain.errors import NoSuchJob
 from sp.domain.ids import JobId
 from spdb.models.jobs import jobs
 from spdb.models.objects import object_tags
+from spdb.prepared import Prepared
 
 
 def _upsert(dialect: Any) -> Any:
@@ -21,8 +22,8 @@ def _upsert(dialect: Any) -> Any:
     )
 
 
-_PUT: Final = {"sqlite": _upsert(sqlite), "postgresql": _upsert(postgresql)}
-_JOB: Final = select(jobs.c.id).where(jobs.c.id == bindparam("b_id")).with_for_update(key_share=True)
+_PUT: Final = Prepared({"sqlite": _upsert(sqlite), "postgresql": _upsert(postgresql)})
+_JOB: Final = Prepared(select(jobs.c.id).where(jobs.c.id == bindparam("b_id")).with_for_update(key_share=True))
 
 
 def of(column: str | None) -> dict[str, str]:
@@ -34,12 +35,12 @@ def of(column: str | None) -> dict[str, str]:
 def put(connection: Connection, job_id: JobId, tags: dict[str, str]) -> None:
     """Of a job that is there."""
     values = {"job_id": job_id, "tags": json.dumps(tags, separators=(",", ":"), ensure_ascii=True)}
-    connection.execute(_PUT[connection.dialect.name], values)
+    _PUT.run(connection, values)
 
 
 def replace(connection: Connection, job_id: JobId, tags: dict[str, str]) -> None:
     """NoSuchJob."""
-    if connection.execute(_JOB, {"b_id": job_id}).first() is None:
+    if _JOB.first(connection, {"b_id": job_id}) is None:
         raise NoSuchJob(job_id)
     if tags:
         put(connection, job_id, tags)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any, Final
 
 from sqlalchemy import (
@@ -26,13 +25,16 @@ from spdb.models.columns import BIG
 from spdb.models.jobs import KEPT, jobs
 from spdb.models.objects import objects
 from spdb.models.resumables import resumables
+from spdb.prepared import Prepared
 from spdb.statements import moves, names, tags
-from spdb.statements.rows import headers_text, job_of, job_values, join_checksums
+from spdb.statements.rows import changed, headers_text, job_of, job_values, join_checksums
 
-_INSERT: Final = {
-    name: dialect.insert(jobs).on_conflict_do_nothing().returning(jobs.c.id)
-    for name, dialect in {"sqlite": sqlite, "postgresql": postgresql}.items()
-}
+_INSERT: Final = Prepared(
+    {
+        name: dialect.insert(jobs).on_conflict_do_nothing().returning(jobs.c.id)
+        for name, dialect in {"sqlite": sqlite, "postgresql": postgresql}.items()
+    }
+)
 
 
 def begin(connection: Connection, job_id: JobId, order: PutOrder, actor: str, lease_ms: int, now_ms: int) -> Job | None:
@@ -42,7 +44,7 @@ def begin(connection: Connection, job_id: JobId, order: PutOrder, actor: str, le
         _check_alone(connection, order, order.object_id, now_ms)
     job = _new_job(job_id, order, actor, lease_ms, now_ms)
     row = {**job_values(job), "history_seq": 2, "stored_at_ms": None, "due_at_ms": None, "collect": KEPT}
-    if connection.execute(_INSERT[connection.dialect.name], row).first() is None:
+    if _INSERT.first(connection, row) is None:
         return None
     born = JobState.INIT_UNSPECIFIED
     lines = [
@@ -85,15 +87,17 @@ def _new_job(job_id: JobId, order: PutOrder, actor: str, lease_ms: int, now_ms: 
     )
 
 
+_RIVALS: Final = Prepared(
+    select(jobs.c.id, jobs.c.state, jobs.c.lease_until_ms, jobs.c.given_up).where(
+        jobs.c.object_id == bindparam("b_object_id"), jobs.c.version == bindparam("b_version")
+    )
+)
+
+
 def _check_alone(connection: Connection, order: PutOrder, object_id: ObjectId, now_ms: int) -> None:
     """An object that is on chain already takes one payload: no other job may be bringing it, or have brought it."""
     names.lock(connection, "object", object_id, order.version)
-    rivals = connection.execute(
-        select(jobs.c.id, jobs.c.state, jobs.c.lease_until_ms, jobs.c.given_up).where(
-            jobs.c.object_id == object_id, jobs.c.version == order.version
-        )
-    )
-    for rival in rivals.all():
+    for rival in _RIVALS.all(connection, {"b_object_id": object_id, "b_version": order.version}):
         state = JobState(rival.state)
         if state in UPLOADING:
             if rival.lease_until_ms > now_ms and not _superseded(connection, JobId(rival.id), now_ms):
@@ -115,7 +119,7 @@ def _superseded(connection: Connection, job_id: JobId, now_ms: int) -> bool:
 
 
 _UNTIL: Final = bindparam("b_until", type_=BIG)
-_RENEW: Final = (
+_RENEW: Final = Prepared(
     update(jobs)
     .where(jobs.c.id == bindparam("b_id"), jobs.c.lease_owner == bindparam("b_owner"), jobs.c.lease_owner != "")
     .values(
@@ -132,7 +136,7 @@ _RENEW: Final = (
 
 def renew(connection: Connection, job_id: JobId, owner: str, until_ms: int) -> bool:
     """False when the lease is another's or the work is over. One that ran out while nobody took the job goes on."""
-    return connection.execute(_RENEW, {"b_id": job_id, "b_owner": owner, "b_until": until_ms}).first() is not None
+    return _RENEW.first(connection, {"b_id": job_id, "b_owner": owner, "b_until": until_ms}) is not None
 
 
 _before = jobs.alias("before")
@@ -146,7 +150,7 @@ _NEXT_STORED_AT: Final = (
     .scalar_subquery()
 )
 _NOW: Final = bindparam("b_now", type_=BIG)
-_FINISH: Final = (
+_FINISH: Final = Prepared(
     update(jobs)
     .where(
         jobs.c.id == bindparam("b_id"),
@@ -190,13 +194,13 @@ def finish(
     names.lock(connection, "name", job.bucket, job.object_name)  # the order of puts of one name is decided here
     if precondition is not None:
         precondition.check(_current_etag(connection, job.bucket, job.object_name))
-    row = connection.execute(_FINISH, _finish_values(job, stored, now_ms)).first()
+    row = _FINISH.first(connection, _finish_values(job, stored, now_ms))
     if row is None:
         raise JobMoved(job.id)
     line = moves.Line(job.state, state, JobEvent.PAYLOAD_STORED, job.attempts, "", "", actor)
     moves.add_history(connection, job.id, row.history_seq, now_ms, [line])
     _link(connection, job, row.stored_at_ms)
-    return replace(
+    return changed(
         job,
         state=state,
         row_version=job.row_version + 1,
@@ -211,7 +215,7 @@ def finish(
     )
 
 
-_CURRENT: Final = (
+_CURRENT: Final = Prepared(
     select(jobs, objects.c.updated_at_ms.label("linked_at_ms"))
     .join(objects, objects.c.job_id == jobs.c.id)
     .where(objects.c.bucket == bindparam("b_bucket"), objects.c.object_name == bindparam("b_name"))
@@ -221,7 +225,7 @@ _CURRENT: Final = (
 
 def _current_etag(connection: Connection, bucket: str, object_name: str) -> str | None:
     """Of what the name means; None for nothing. A deletion of it waits until this transaction has ended."""
-    row = connection.execute(_CURRENT, {"b_bucket": bucket, "b_name": object_name}).first()
+    row = _CURRENT.first(connection, {"b_bucket": bucket, "b_name": object_name})
     return None if row is None else ObjectEntry(job_of(row), row.linked_at_ms).etag
 
 
@@ -248,13 +252,13 @@ def _upsert(dialect: Any) -> Any:
     )
 
 
-_LINK: Final = {"sqlite": _upsert(sqlite), "postgresql": _upsert(postgresql)}
+_LINK: Final = Prepared({"sqlite": _upsert(sqlite), "postgresql": _upsert(postgresql)})
 
 
 def _link(connection: Connection, job: Job, stored_at_ms: int) -> None:
     """The name means this job now. The last put to be acknowledged wins, whichever began first (S3)."""
-    connection.execute(
-        _LINK[connection.dialect.name],
+    _LINK.run(
+        connection,
         {"bucket": job.bucket, "object_name": job.object_name, "job_id": job.id, "updated_at_ms": stored_at_ms},
     )
 
