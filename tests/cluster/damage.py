@@ -46,10 +46,9 @@ async def harm_row(sp: Sp, job: Job, harm: str) -> None:
         return
     payload = await SmallSegments(database).get(job.id)
     assert payload
-    middle = len(payload) // 2
-    harmed = (
-        payload[:-1] if harm == "cut" else payload[:middle] + bytes([payload[middle] ^ 0x10]) + payload[middle + 1 :]
-    )
+    rotten = bytearray(payload)
+    rotten[len(rotten) // 2] ^= 0x10
+    harmed = payload[:-1] if harm == "cut" else bytes(rotten)
     harming = update(small_segments).where(small.job_id == job.id).values(payload=harmed)
     await database.write(lambda c: c.execute(harming).rowcount)
 
