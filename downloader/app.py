@@ -17,6 +17,7 @@ from downloader.rpc import served
 from downloader.scrub import CHORE, SegmentScrubber
 from downloader.service import DownloaderService
 from piecestore.open import shared_piece_store
+from piecestore.small import WithSmallSegments
 from receiver import client as receiver
 from receiver.client import Gatherer, Prover, open_receivers
 from signer import client as signer
@@ -31,6 +32,7 @@ from spdb.jobs import Jobs
 from spdb.objects import Objects
 from spdb.open import shared_database
 from spdb.passes import Passes
+from spdb.small_segments import SmallSegments
 
 MAX_ORDERS = 2
 """Checks that operators wait for, at once."""
@@ -41,7 +43,7 @@ async def running(parts: Parts) -> AsyncIterator[DownloaderService]:
     """Serve until exit. `python -m downloader`, `sp run` and the cluster tests all enter here."""
     config = parts.file.section("downloader", DownloaderConfig)
     database = await shared_database(parts)
-    pieces = await shared_piece_store(parts)
+    pieces = WithSmallSegments(await shared_piece_store(parts), SmallSegments(database))
     jobs = Jobs(database, parts.clock, JobIds(parts.clock, parts.random).next)
     chain, signatures = await open_chain(parts), await signer.connect(parts)
     gatherer = Gatherer(signatures, await open_receivers(parts), parts.pool, parts.clock, config.piece_timeout_s)
@@ -68,7 +70,7 @@ async def running(parts: Parts) -> AsyncIterator[DownloaderService]:
     )
     downloads = Slots("downloads", config.max_downloads)
     own_receiver = await receiver.connect(parts)
-    downloader = DownloaderService(objects, jobs, reader, rebuilder, downloads, chain, own_receiver, inspector)
+    downloader = DownloaderService(objects, reader, rebuilder, downloads, chain, own_receiver, inspector)
     endpoint, tls = parts.common.endpoint.downloader, parts.common.tls
     async with serving(endpoint, [served(downloader)], tls=tls) as address, scrubbing(parts, config, checker, cursors):
         parts.listens("downloader", address)

@@ -12,14 +12,13 @@ from dataclasses import dataclass
 
 from chain.client import Chain
 from downloader.inspecting import Inspector
-from downloader.reading import SegmentReader
+from downloader.reading import SegmentReader, checked
 from downloader.rebuild import Rebuilder
 from receiver.client import OwnReceiver
 from sp.domain.challenges import Challenge
 from sp.domain.errors import (
     InvalidRange,
     InvalidRequest,
-    NoSuchJob,
     NoSuchObject,
     PieceCorrupt,
     PieceNotFound,
@@ -27,12 +26,11 @@ from sp.domain.errors import (
 )
 from sp.domain.findings import Finding, ScrubOrder, Tally
 from sp.domain.ids import PRIMARY, JobId, ObjectId, RedundancyIndex, SegmentIndex
-from sp.domain.jobs import Job, Listing, ObjectEntry
+from sp.domain.jobs import Listing, ObjectEntry
 from sp.domain.pieces import SegmentKey
 from sp.domain.segments import segment_size
 from sp.runtime.limits import Slots
 from sp.runtime.log import get_logger
-from spdb.jobs import Jobs
 from spdb.objects import Objects
 
 log = get_logger(__name__)
@@ -41,7 +39,6 @@ log = get_logger(__name__)
 @dataclass(frozen=True, slots=True)
 class DownloaderService:
     objects: Objects
-    jobs: Jobs
     reader: SegmentReader
     rebuilder: Rebuilder
     slots: Slots
@@ -50,7 +47,7 @@ class DownloaderService:
     inspector: Inspector
 
     async def head(self, bucket: str, object_name: str) -> ObjectEntry:
-        entry = await self.objects.head(bucket, object_name)
+        entry = await self.objects.content(bucket, object_name)
         if entry is None:
             raise NoSuchObject(bucket, object_name)
         return entry
@@ -60,13 +57,12 @@ class DownloaderService:
 
     async def entry_of(self, job_id: JobId, start: int, stop: int) -> ObjectEntry:
         """The entry whose content a GET that was headed before is to send; NoSuchObject, InvalidRange."""
-        try:
-            job = await self.jobs.get(job_id)
-        except NoSuchJob:
-            raise NoSuchObject("", f"job {job_id}") from None
-        if job.payload_size is None or not 0 <= start <= stop <= job.payload_size:
-            raise InvalidRange(job.payload_size or 0)
-        return ObjectEntry(job, job.updated_at_ms)
+        entry = await self.objects.content_of(job_id)
+        if entry is None:
+            raise NoSuchObject("", f"job {job_id}")
+        if entry.job.payload_size is None or not 0 <= start <= stop <= entry.job.payload_size:
+            raise InvalidRange(entry.job.payload_size or 0)
+        return entry
 
     async def get(self, entry: ObjectEntry, start: int, stop: int) -> AsyncIterator[bytes | memoryview]:
         job = entry.job
@@ -76,7 +72,7 @@ class DownloaderService:
         with self.slots.slot():
             for index in range(start // full, -(-stop // full)):
                 offset = index * full
-                segment = self._segment(job, SegmentIndex(index), max(0, start - offset), stop - offset)
+                segment = self._segment(entry, SegmentIndex(index), max(0, start - offset), stop - offset)
                 async with aclosing(segment) as blocks:
                     async for block in blocks:
                         yield block
@@ -116,8 +112,11 @@ class DownloaderService:
         assert entry.job.payload_size is not None
         return entry, segment_size(entry.job.payload_size, entry.job.params.max_segment_size, index)
 
-    async def _segment(self, job: Job, index: SegmentIndex, start: int, stop: int) -> AsyncGenerator[memoryview, None]:
+    async def _segment(
+        self, entry: ObjectEntry, index: SegmentIndex, start: int, stop: int
+    ) -> AsyncGenerator[memoryview, None]:
         """One segment's share of the range. What is lost or damaged is rebuilt once, even in the middle of it."""
+        job = entry.job
         assert job.payload_size is not None
         key = SegmentKey(job.id, index)
         size = segment_size(job.payload_size, job.params.max_segment_size, index)
@@ -125,6 +124,9 @@ class DownloaderService:
         checksum = job.segment_checksums[index]
         sent = start
         try:
+            if entry.small is not None:
+                yield checked(key, checksum, entry.small)[start:stop]
+                return
             async with aclosing(self.reader.read(key, size, checksum, start, stop)) as blocks:
                 async for block in blocks:
                     yield block

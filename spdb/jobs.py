@@ -66,6 +66,37 @@ class Jobs:
         now = self.clock.now_ms()
         return await self.db.write(lambda c: uploads.finish(c, job, stored, actor, now, precondition))
 
+    async def put_small(self, order: PutOrder, stored: StoredPayload, payload: bytes, actor: str) -> Job:
+        """`begin_upload` and `finish_upload` in one transaction, in which the payload is kept, too: durable with its
+        row, or nowhere. It has one segment at most. The errors of both, but for JobMoved: nothing is left then."""
+        assert len(stored.segment_checksums) == (1 if payload else 0)
+        now = self.clock.now_ms()
+        while True:  # as in begin_upload
+            put = partial(
+                uploads.put_small,
+                job_id=self.new_job_id(),
+                order=order,
+                stored=stored,
+                payload=payload,
+                actor=actor,
+                now_ms=now,
+            )
+            job = await self.db.write(put)
+            if job is not None:
+                return job
+
+    async def refuse_small(self, order: PutOrder, reason: str, actor: str) -> JobId:
+        """UPLOAD_OBJECT_ERROR of a put that was to be `put_small`: for its history alone, there are no pieces.
+        InvalidRequest as in begin_upload."""
+        now = self.clock.now_ms()
+        while True:  # as in begin_upload
+            refuse = partial(
+                uploads.refuse_small, job_id=self.new_job_id(), order=order, reason=reason, actor=actor, now_ms=now
+            )
+            job = await self.db.write(refuse)
+            if job is not None:
+                return job.id
+
     async def finish_recovery(
         self, job: Job, stored: StoredPayload, holders: Sequence[Secondary], stored_at_ms: int, actor: str
     ) -> None:

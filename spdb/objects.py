@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from sqlalchemy import Connection, Row, bindparam, case, delete, insert, select
@@ -13,6 +13,7 @@ from spdb.database import Clock, Database
 from spdb.models.deletions import deletions
 from spdb.models.jobs import jobs
 from spdb.models.objects import object_tags, objects
+from spdb.models.small_segments import small_segments
 from spdb.prepared import Prepared
 from spdb.statements import listing, moves, names, tags
 from spdb.statements.rows import job_of
@@ -26,6 +27,14 @@ class Objects:
     async def head(self, bucket: str, object_name: str) -> ObjectEntry | None:
         """What the name means now."""
         return await self.db.read(lambda c: _head(c, bucket, object_name))
+
+    async def content(self, bucket: str, object_name: str) -> ObjectEntry | None:
+        """As `head`, for who may be about to read it: with its payload, if that is kept here (`ObjectEntry.small`)."""
+        return await self.db.read(lambda c: _content(c, bucket, object_name))
+
+    async def content_of(self, job_id: JobId) -> ObjectEntry | None:
+        """The content that one put has brought, as `content`, whatever its name means now; without its tags."""
+        return await self.db.read(lambda c: _content_of(c, job_id))
 
     async def by_object_id(self, object_id: ObjectId, version: int | None = None) -> ObjectEntry | None:
         """The content of an object on chain: what its name leads to, else the newest that is still kept. version: only
@@ -59,7 +68,7 @@ class Objects:
 
 
 _ENTRY: Final = select(jobs, objects.c.updated_at_ms.label("linked_at_ms"), object_tags.c.tags)
-_HEAD: Final = Prepared(
+_NAMED: Final = (
     _ENTRY.join(objects, objects.c.job_id == jobs.c.id)
     .outerjoin(object_tags, object_tags.c.job_id == jobs.c.id)
     .where(objects.c.bucket == bindparam("b_bucket"), objects.c.object_name == bindparam("b_name"))
@@ -70,10 +79,41 @@ def _entry(row: Row[Any] | None) -> ObjectEntry | None:
     return None if row is None else ObjectEntry(job_of(row), row.linked_at_ms, tags.of(row.tags))
 
 
+_HEAD: Final = Prepared(_NAMED)
+_CONTENT: Final = Prepared(
+    _NAMED.add_columns(small_segments.c.payload).outerjoin(small_segments, small_segments.c.job_id == jobs.c.id)
+)
+
+
 def _head(connection: Connection, bucket: str, object_name: str) -> ObjectEntry | None:
+    return _entry(_named(connection, _HEAD, bucket, object_name))
+
+
+def _content(connection: Connection, bucket: str, object_name: str) -> ObjectEntry | None:
+    row = _named(connection, _CONTENT, bucket, object_name)
+    entry = _entry(row)
+    return None if row is None or entry is None else replace(entry, small=row.payload)
+
+
+def _named(connection: Connection, query: Prepared, bucket: str, object_name: str) -> Any | None:
     if not (names.is_storable(bucket) and names.is_storable(object_name)):
         return None
-    return _entry(_HEAD.first(connection, {"b_bucket": bucket, "b_name": object_name}))
+    return query.first(connection, {"b_bucket": bucket, "b_name": object_name})
+
+
+_CONTENT_OF: Final = Prepared(
+    select(jobs, small_segments.c.payload)
+    .outerjoin(small_segments, small_segments.c.job_id == jobs.c.id)
+    .where(jobs.c.id == bindparam("b_id"))
+)
+
+
+def _content_of(connection: Connection, job_id: JobId) -> ObjectEntry | None:
+    row = _CONTENT_OF.first(connection, {"b_id": job_id}) if names.is_id(job_id) else None
+    if row is None:
+        return None
+    job = job_of(row)
+    return ObjectEntry(job, job.updated_at_ms, small=row.payload)
 
 
 _ANY_VERSION: Final = (

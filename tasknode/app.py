@@ -10,6 +10,7 @@ from chain.open import open_chain
 from downloader import client as downloader
 from p2p import client as p2p
 from piecestore.open import shared_piece_store
+from piecestore.small import WithSmallSegments
 from receiver.client import open_receivers
 from signer import client as signer
 from signer.client import Signer
@@ -28,6 +29,7 @@ from spdb.deletions import Deletions
 from spdb.jobs import Jobs
 from spdb.objects import Objects
 from spdb.open import shared_database
+from spdb.small_segments import SmallSegments
 from spdb.swap_ins import SwapIns
 from tasknode.allocate import Allocator
 from tasknode.columns import ColumnFeeder
@@ -83,7 +85,8 @@ async def _pipeline(
 ) -> Pipeline:
     peers = await p2p.connect(parts)
     budget = ByteBudget(config.memory_bytes, "segments being replicated, bytes")
-    feeder = ColumnFeeder(await shared_piece_store(parts), parts.pool, best_kernel(), budget)
+    pieces = WithSmallSegments(await shared_piece_store(parts), SmallSegments(database))
+    feeder = ColumnFeeder(pieces, parts.pool, best_kernel(), budget)
     receivers = await open_receivers(parts)
     return Pipeline(
         jobs=jobs,
@@ -145,7 +148,7 @@ async def _swap_carrier(
         return b"".join([bytes(block) async for block in blocks])
 
     feeder = ColumnFeeder(
-        await shared_piece_store(parts),
+        WithSmallSegments(await shared_piece_store(parts), SmallSegments(database)),
         parts.pool,
         best_kernel(),
         ByteBudget(config.swap_in_memory_bytes, "segments being swapped in, bytes"),

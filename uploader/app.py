@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from piecestore.open import shared_piece_store
+from piecestore.small import WithSmallSegments
 from piecestore.store import PieceStore
 from sp.domain.ids import UploadId
 from sp.runtime.chores import Chore
@@ -18,6 +19,7 @@ from spdb.jobs import Jobs
 from spdb.multipart import MultipartUploads
 from spdb.open import shared_database
 from spdb.resumables import Resumables
+from spdb.small_segments import SmallSegments
 from tasknode import client as tasknode
 from uploader.backlog import Backlog
 from uploader.chores import SegmentCollector
@@ -42,7 +44,8 @@ async def running(parts: Parts) -> AsyncIterator[UploaderService]:
     uploader = UploaderService(
         pieces, jobs, await tasknode.connect(parts), parts.clock, config, admission, backlog, actor, resumables
     )
-    collector = SegmentCollector(pieces, jobs, parts.clock, config.keep_replaced_ms, config.keep_failed_ms, actor)
+    all_pieces = WithSmallSegments(pieces, SmallSegments(database))
+    collector = SegmentCollector(all_pieces, jobs, parts.clock, config.keep_replaced_ms, config.keep_failed_ms, actor)
     uploads = MultipartUploads(database, parts.clock, lambda: UploadId(new_job_id()))
     part_collector = PartCollector(pieces, uploads, config.multipart_keep_ms, config.completed_keep_ms)
     endpoint, tls = parts.common.endpoint.uploader, parts.common.tls

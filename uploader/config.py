@@ -14,11 +14,17 @@ UPLOAD_BYTES: Final = 8 * 1024**2
 blocks each of the segment that arrives and of the one before, which is being made durable."""
 
 
+SMALL_OBJECT_MAX_BYTES: Final = 128 * 1024
+"""More would not be small: it is hashed on the event loop, and a database is no place for bulk."""
+
+
 @dataclass(frozen=True, slots=True)
 class UploaderConfig:
     """max_uploads: at once, parts of multipart and resumable uploads included; one more waits its turn
     upload_memory_bytes: of bodies on their way in, over all uploads; each counts its size, at most UPLOAD_BYTES
     small_upload_bytes: uploads up to this size have an eighth of both to themselves
+    small_object_bytes: an object up to this size, of one segment, is kept in SPDB beside its row: one durable
+      transaction instead of a file and two; 0: none is. What is kept there stays readable whatever it says
     max_waiting_uploads: in line for a place; one more is refused with Overloaded
     upload_wait_s: longest wait there, then Overloaded
     lease_ms: an upload whose process vanished is taken for dead this long after its last sign of life
@@ -39,6 +45,7 @@ class UploaderConfig:
     max_uploads: int = 256
     upload_memory_bytes: int = 512 * 1024**2
     small_upload_bytes: int = 1024**2
+    small_object_bytes: int = 32 * 1024
     max_waiting_uploads: int = 128
     upload_wait_s: float = 5.0
     lease_ms: int = 15_000
@@ -61,6 +68,8 @@ class UploaderConfig:
         for name in ("small_upload_bytes", "max_waiting_uploads"):
             if getattr(self, name) < 0:
                 raise ConfigError(f"uploader.{name}", "not negative")
+        if not 0 <= self.small_object_bytes <= SMALL_OBJECT_MAX_BYTES:
+            raise ConfigError("uploader.small_object_bytes", f"0 (none) to {SMALL_OBJECT_MAX_BYTES}")
         if self.upload_memory_bytes < self.max_uploads:
             raise ConfigError("uploader.upload_memory_bytes", "at least a byte for each of max_uploads")
 

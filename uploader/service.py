@@ -11,8 +11,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 
 from piecestore.store import PieceStore
-from sp.domain.errors import IntegrityMismatch, SpError
-from sp.domain.ids import PRIMARY, Address
+from sp.domain.errors import SpError
+from sp.domain.ids import Address
 from sp.domain.integrity import integrity_hash
 from sp.domain.jobs import Job, PutOrder, StoredPayload
 from sp.runtime.admission import Admission
@@ -27,9 +27,11 @@ from tasknode.client import TaskNode
 from uploader.backlog import Backlog
 from uploader.client import Part, PartReceipt, PutReceipt, Trailing
 from uploader.config import UploaderConfig
+from uploader.failing import recorded
 from uploader.resumable import ResumableUploads
 from uploader.segments import SegmentCutter
-from uploader.sizes import check_complete, check_size
+from uploader.sizes import check_complete, check_root, check_size
+from uploader.small import is_small, put_small
 
 log = get_logger(__name__)
 
@@ -60,6 +62,8 @@ class UploaderService:
         self.backlog.check()
         with working(owner=order.account):
             async with self.admission.admitted(order.payload_size):
+                if is_small(order, self.config.small_object_bytes):
+                    return await self._put_small(order, body, trailing)
                 return await self.put_and(finish, order, body, trailing)
 
     async def put_and(
@@ -74,12 +78,16 @@ class UploaderService:
             try:
                 job = await self._store(job, finish, order, body, trailing)
             except BaseException as failure:
-                await self._abort(job, failure)
+                await recorded(failure, lambda reason: self.jobs.fail_upload(job.id, reason, self.actor))
                 raise
             await self._notify(job)
-        assert job.payload_size is not None
-        assert job.root is not None
-        return PutReceipt(job.id, job.payload_size, job.root, job.updated_at_ms)
+        return _receipt(job)
+
+    async def _put_small(self, order: PutOrder, body: AsyncIterator[Piece], trailing: Trailing) -> PutReceipt:
+        job = await put_small(self.jobs, order, body, trailing, self.actor)
+        with bound(job_id=job.id):
+            await self._notify(job)
+        return _receipt(job)
 
     async def put_part_at(self, order: PutOrder, part: Part, body: AsyncIterator[Piece]) -> PartReceipt:
         """One part of an object that comes in several requests; see uploader.client.Uploader.put_part_at."""
@@ -113,21 +121,8 @@ class UploaderService:
             check_complete(order, cutter.payload_size)
             checksums = await cutter.end()
             root = integrity_hash(checksums)
-            if order.expected_root is not None and root != order.expected_root:
-                raise IntegrityMismatch(PRIMARY, order.expected_root.hex(), root.hex())
+            check_root(order, root)
             return await finish(job, StoredPayload(cutter.payload_size, root, checksums, trailing()))
-
-    async def _abort(self, job: Job, failure: BaseException) -> None:
-        """Record why, so that the collector removes the segments. If even that fails, the lease's end does it."""
-        reason = str(failure) if isinstance(failure, SpError) else f"{type(failure).__name__}: {failure}".rstrip(": ")
-        recording = asyncio.ensure_future(self.jobs.fail_upload(job.id, reason, self.actor))
-        try:
-            await asyncio.shield(recording)
-        except asyncio.CancelledError:
-            await asyncio.wait([recording])
-            raise
-        except SpError as error:
-            log.warning("aborted upload not recorded", job_id=job.id, error=str(error))
 
     async def _notify(self, job: Job) -> None:
         """Only a hint: the job row is the queue, so a deaf task node costs time and nothing else."""
@@ -136,3 +131,9 @@ class UploaderService:
                 await self.tasknode.notify(job.id)
         except (SpError, TimeoutError) as error:
             log.warning("task node not notified", job_id=job.id, error=str(error) or type(error).__name__)
+
+
+def _receipt(job: Job) -> PutReceipt:
+    assert job.payload_size is not None
+    assert job.root is not None
+    return PutReceipt(job.id, job.payload_size, job.root, job.updated_at_ms)

@@ -229,11 +229,13 @@ class ObjectEntry:
 
     updated_at_ms: when its put was acknowledged (HTTP Last-Modified)
     tags: the object's tag set; left out (empty) where entries are listed
+    small: its payload as SPDB has it, not checked, where the content was asked for and is kept there
     """
 
     job: Job
     updated_at_ms: int
     tags: dict[str, str] = field(default_factory=dict)
+    small: bytes | None = field(default=None, repr=False, compare=False)
 
     @property
     def etag(self) -> str:

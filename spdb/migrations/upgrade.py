@@ -13,7 +13,7 @@ from sp.domain.errors import ConfigError
 if TYPE_CHECKING:
     from alembic.config import Config
 
-HEAD: Final = "0005"
+HEAD: Final = "0006"
 """The newest revision. Known here so that a start that migrates nothing need not load Alembic: 11 MB a process."""
 
 _ALONE: Final = threading.Lock()

@@ -10,6 +10,7 @@ from spdb.models.objects import object_tags, objects
 from spdb.models.peers import peers
 from spdb.models.received import received, received_pieces
 from spdb.models.resumables import resumables
+from spdb.models.small_segments import small_segments
 from spdb.models.swap_ins import swap_ins
 
 __all__ = [
@@ -28,6 +29,7 @@ __all__ = [
     "received_pieces",
     "resumables",
     "secondaries",
+    "small_segments",
     "spares",
     "swap_ins",
 ]

@@ -12,6 +12,7 @@ from sp.domain.jobs import Job
 from spdb.models.jobs import COLLECTED, TO_COLLECT, history, jobs, secondaries, spares
 from spdb.models.objects import object_tags, objects
 from spdb.models.resumables import resumables
+from spdb.models.small_segments import small_segments
 from spdb.models.swap_ins import swap_ins
 from spdb.statements import moves
 from spdb.statements.rows import job_of
@@ -69,7 +70,7 @@ def forget(connection: Connection, job_ids: Sequence[JobId]) -> int:
         )
     ]
     if ids:
-        of_jobs = (history, secondaries, spares, object_tags, resumables, swap_ins)
+        of_jobs = (history, secondaries, spares, object_tags, resumables, swap_ins, small_segments)
         children: tuple[Any, ...] = tuple(table.c.job_id for table in of_jobs)
         for column in (*children, jobs.c.id):
             connection.execute(delete(column.table).where(column.in_(ids)))

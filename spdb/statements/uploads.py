@@ -22,19 +22,22 @@ from sp.domain.ids import JobId, ObjectId
 from sp.domain.jobs import Job, Move, ObjectEntry, Precondition, PutOrder, StoredPayload
 from sp.domain.lifecycle import FINAL, UPLOADING, JobEvent, JobState, advance
 from spdb.models.columns import BIG
-from spdb.models.jobs import KEPT, jobs
+from spdb.models.jobs import COLLECTED, KEPT, jobs
 from spdb.models.objects import objects
 from spdb.models.resumables import resumables
 from spdb.prepared import Prepared
-from spdb.statements import moves, names, tags
+from spdb.statements import moves, names, small_segments, tags
 from spdb.statements.rows import changed, headers_text, job_of, job_values, join_checksums
 
-_INSERT: Final = Prepared(
-    {
-        name: dialect.insert(jobs).on_conflict_do_nothing().returning(jobs.c.id)
-        for name, dialect in {"sqlite": sqlite, "postgresql": postgresql}.items()
-    }
-)
+
+def _inserting() -> Prepared:
+    """One for each set of columns."""
+    dialects = {"sqlite": sqlite, "postgresql": postgresql}.items()
+    return Prepared({n: d.insert(jobs).on_conflict_do_nothing().returning(jobs.c.id) for n, d in dialects})
+
+
+_INSERT: Final = _inserting()
+_INSERT_REFUSED: Final = _inserting()
 
 
 def begin(connection: Connection, job_id: JobId, order: PutOrder, actor: str, lease_ms: int, now_ms: int) -> Job | None:
@@ -46,15 +49,19 @@ def begin(connection: Connection, job_id: JobId, order: PutOrder, actor: str, le
     row = {**job_values(job), "history_seq": 2, "stored_at_ms": None, "due_at_ms": None, "collect": KEPT}
     if _INSERT.first(connection, row) is None:
         return None
-    born = JobState.INIT_UNSPECIFIED
-    lines = [
-        moves.Line(born, born, "created", 0, "", "", actor),
-        moves.Line(born, job.state, JobEvent.UPLOAD_STARTED, 0, "", "", actor),
-    ]
-    moves.add_history(connection, job_id, 2, now_ms, lines)
+    moves.add_history(connection, job_id, 2, now_ms, _born(job, actor))
     if order.tags:
         tags.put(connection, job_id, order.tags)
     return job
+
+
+def _born(job: Job, actor: str) -> list[moves.Line]:
+    """What the history of a job that is uploading begins with."""
+    born = JobState.INIT_UNSPECIFIED
+    return [
+        moves.Line(born, born, "created", 0, "", "", actor),
+        moves.Line(born, job.state, JobEvent.UPLOAD_STARTED, 0, "", "", actor),
+    ]
 
 
 def _new_job(job_id: JobId, order: PutOrder, actor: str, lease_ms: int, now_ms: int) -> Job:
@@ -200,9 +207,13 @@ def finish(
     line = moves.Line(job.state, state, JobEvent.PAYLOAD_STORED, job.attempts, "", "", actor)
     moves.add_history(connection, job.id, row.history_seq, now_ms, [line])
     _link(connection, job, row.stored_at_ms)
+    return _acknowledged(job, stored, now_ms)
+
+
+def _acknowledged(job: Job, stored: StoredPayload, now_ms: int) -> Job:
     return changed(
         job,
-        state=state,
+        state=advance(job.state, JobEvent.PAYLOAD_STORED),
         row_version=job.row_version + 1,
         payload_size=stored.payload_size,
         root=stored.root,
@@ -261,6 +272,74 @@ def _link(connection: Connection, job: Job, stored_at_ms: int) -> None:
         connection,
         {"bucket": job.bucket, "object_name": job.object_name, "job_id": job.id, "updated_at_ms": stored_at_ms},
     )
+
+
+def _stored_insert(dialect: Any) -> Any:
+    """A row that is stored from the beginning. Its values are bound by their column's name behind `v_`."""
+    now = bindparam("b_now", type_=BIG)
+    values: dict[str, Any] = {c.name: bindparam(f"v_{c.name}", type_=c.type) for c in jobs.c if c.name not in _UNSAID}
+    return (
+        dialect.insert(jobs)
+        .values(**values, stored_at_ms=case((now < _NEXT_STORED_AT, _NEXT_STORED_AT), else_=now))
+        .on_conflict_do_nothing()
+        .returning(jobs.c.stored_at_ms)
+    )
+
+
+_UNSAID: Final = frozenset({"stored_at_ms", "marked_at_ms", "collected_at_ms"})
+_INSERT_STORED: Final = Prepared({"sqlite": _stored_insert(sqlite), "postgresql": _stored_insert(postgresql)})
+
+
+def put_small(
+    connection: Connection,
+    job_id: JobId,
+    order: PutOrder,
+    stored: StoredPayload,
+    payload: bytes,
+    actor: str,
+    now_ms: int,
+) -> Job | None:
+    """`begin` and `finish` in one, the payload beside them; None when the id is taken. What both of them raise, but for
+    JobMoved, with nothing changed."""
+    names.check_names(order.bucket, order.object_name)
+    if order.object_id is not None:
+        _check_alone(connection, order, order.object_id, now_ms)
+    names.lock(connection, "name", order.bucket, order.object_name)
+    if order.precondition is not None:
+        order.precondition.check(_current_etag(connection, order.bucket, order.object_name))
+    doing = _new_job(job_id, order, actor, 0, now_ms)
+    job = changed(_acknowledged(doing, stored, now_ms), row_version=1)
+    row = {**job_values(job), "history_seq": 3, "due_at_ms": now_ms, "collect": KEPT}
+    values = {f"v_{name}": value for name, value in row.items()}
+    names_and_time = {"b_bucket": order.bucket, "b_name": order.object_name, "b_now": now_ms}
+    inserted = _INSERT_STORED.first(connection, values | names_and_time)
+    if inserted is None:
+        return None
+    lines = [*_born(doing, actor), moves.Line(doing.state, job.state, JobEvent.PAYLOAD_STORED, 0, "", "", actor)]
+    moves.add_history(connection, job_id, 3, now_ms, lines)
+    if payload:
+        small_segments.put(connection, job_id, payload)
+    if order.tags:
+        tags.put(connection, job_id, order.tags)
+    _link(connection, job, inserted.stored_at_ms)
+    return job
+
+
+def refuse_small(
+    connection: Connection, job_id: JobId, order: PutOrder, reason: str, actor: str, now_ms: int
+) -> Job | None:
+    """A put that came to nothing before there was a row or a byte of it: the operator's record, without pieces from the
+    beginning. None when the id is taken. InvalidRequest."""
+    names.check_names(order.bucket, order.object_name)
+    doing = _new_job(job_id, order, actor, 0, now_ms)
+    job, (failed,) = moves.plan(doing, [Move(JobEvent.UPLOAD_FAILED, actor, reason)], now_ms)
+    job = changed(job, row_version=1)
+    none = dict.fromkeys(("stored_at_ms", "due_at_ms"))
+    row = {**job_values(job), **none, "history_seq": 3, "collect": COLLECTED, "collected_at_ms": now_ms}
+    if _INSERT_REFUSED.first(connection, row) is None:
+        return None
+    moves.add_history(connection, job_id, 3, now_ms, [*_born(doing, actor), failed])
+    return job
 
 
 def fail(connection: Connection, job_id: JobId, reason: str, actor: str, now_ms: int, *, only_expired: bool) -> None:

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from sqlalchemy import update
+
 from piecestore.disk.layout import Layout
 from sp.domain.ids import ObjectId, RedundancyIndex, SegmentIndex
 from sp.domain.jobs import Job
 from sp.domain.pieces import EcPieceKey, PieceKey, SegmentKey
+from spdb.models.small_segments import small_segments
+from spdb.open import shared_database
+from spdb.small_segments import SmallSegments
 from tests.cluster.network import Network, Sp
 
 
@@ -30,6 +35,28 @@ def truncate(sp: Sp, key: PieceKey) -> None:
 
 def lose(sp: Sp, key: PieceKey) -> None:
     file_of(sp, key).unlink()
+
+
+async def harm_row(sp: Sp, job: Job, harm: str) -> None:
+    """What a segment that lies in SPDB suffers: "lose", "rot" or "cut"."""
+    assert sp.parts is not None
+    small, database = small_segments.c, await shared_database(sp.parts)
+    if harm == "lose":
+        await SmallSegments(database).delete(job.id)
+        return
+    payload = await SmallSegments(database).get(job.id)
+    assert payload
+    rotten = bytearray(payload)
+    rotten[len(rotten) // 2] ^= 0x10
+    harmed = payload[:-1] if harm == "cut" else bytes(rotten)
+    harming = update(small_segments).where(small.job_id == job.id).values(payload=harmed)
+    await database.write(lambda c: c.execute(harming).rowcount)
+
+
+async def row_of(sp: Sp, job: Job) -> bytes | None:
+    """Its payload, where that lies in SPDB."""
+    assert sp.parts is not None
+    return await SmallSegments(await shared_database(sp.parts)).get(job.id)
 
 
 def lose_disk(sp: Sp) -> int:

@@ -12,11 +12,12 @@ from chain.client import Chain
 from chain.dev.faults import Faults
 from chain.open import open_chain
 from receiver.client import Gatherer, Wanted
-from sp.domain.ids import RedundancyIndex, SegmentIndex
+from sp.domain.ids import PRIMARY, RedundancyIndex, SegmentIndex
 from sp.domain.ledger import ObjectStatus, StorageProvider
 from sp.domain.lifecycle import JobState as S
 from sp.domain.params import StorageParams
 from sp.domain.pieces import SegmentKey
+from tests.cluster import damage
 from tests.cluster.network import Network, running_network
 from tests.cluster.s3 import S3, s3_session
 from tests.vectors import load, payload
@@ -162,6 +163,32 @@ async def test_lost_and_damaged_segments_are_rebuilt_for_the_reader_and_written_
         assert await sp.pieces.get(key) == body[index * SEGMENT : (index + 1) * SEGMENT]
 
 
+@pytest.mark.parametrize("harm", ["lose", "rot", "cut"])
+async def test_a_small_object_harmed_in_spdb_is_rebuilt_for_the_reader_and_is_a_piece_from_then_on(
+    network: Network, s3: S3, harm: str
+) -> None:
+    sp, body = network.sps[0], payload(SEGMENT - 7)
+    await s3.put("vectors", f"small {harm}", body)
+    job = (await network.sealed(sp, "vectors", f"small {harm}")).job
+    key = SegmentKey(job.id, SegmentIndex(0))
+    assert await damage.row_of(sp, job) == body
+    assert str(key) not in await sp.keys()
+    await damage.harm_row(sp, job, harm)
+    assert (await s3.get("vectors", f"small {harm}", Range="bytes=10-20")).body == body[10:21]
+    assert await damage.row_of(sp, job) is None
+    assert await sp.pieces.get(key) == body
+    assert (await s3.get("vectors", f"small {harm}")).body == body
+
+
+async def test_a_small_object_is_given_as_a_challenge_and_to_other_providers(network: Network, s3: S3) -> None:
+    sp, body = network.sps[0], payload(SEGMENT)
+    await s3.put("vectors", "challenged", body)
+    job = (await network.sealed(sp, "vectors", "challenged")).job
+    assert job.object_id is not None
+    proof = await sp.downloader.challenge(job.object_id, PRIMARY, SegmentIndex(0))
+    assert (proof.piece, proof.checksums) == (body, job.segment_checksums)
+
+
 async def test_any_two_secondaries_may_be_down_and_a_lost_segment_still_comes_back(network: Network, s3: S3) -> None:
     sp, body = network.sps[0], payload(2 * SEGMENT)
     await s3.put("vectors", "two down", body)
@@ -193,7 +220,7 @@ async def test_a_lying_secondary_cannot_make_a_wrong_segment(network: Network, s
         lied.append(column)
         return bytes(byte ^ 1 for byte in piece)
 
-    await sp.pieces.drop(SegmentKey(detail.job.id, SegmentIndex(0)))
+    await damage.harm_row(sp, detail.job, "lose")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Gatherer, "_ask", ask)
         assert (await s3.get("vectors", "liar")).body == body

@@ -11,6 +11,7 @@ from sqlalchemy import Connection
 
 from sp.domain.approvals import Approval, ObjectRef, SignedApproval
 from sp.domain.ids import Address, Checksum, JobId, ObjectId, RedundancyIndex
+from sp.domain.integrity import integrity_hash, piece_checksum
 from sp.domain.jobs import Job, Move, PutOrder, Secondary, SecondaryState, StoredPayload
 from sp.domain.lifecycle import TABLE, JobEvent, JobState
 from sp.domain.params import StorageParams
@@ -22,6 +23,7 @@ from spdb.jobs import Jobs
 from spdb.objects import Objects
 from spdb.peers import Peers
 from spdb.received import Received
+from spdb.small_segments import SmallSegments
 from spdb.statements import uploads
 
 LEASE_MS = 30_000
@@ -61,6 +63,11 @@ def secondary(job: Job, index: int, number: int) -> Secondary:
     return Secondary(job.id, RedundancyIndex(index), provider(number), signed, SecondaryState.CHOSEN)
 
 
+def stored_of(payload: bytes, **headers: str) -> StoredPayload:
+    checksums = (piece_checksum(payload),) if payload else ()
+    return StoredPayload(len(payload), integrity_hash(checksums), checksums, headers)
+
+
 def paths() -> dict[JobState, tuple[JobEvent, ...]]:
     """The shortest way from UPLOAD_OBJECT_DONE to every state behind it."""
     found: dict[JobState, tuple[JobEvent, ...]] = {JobState.UPLOAD_OBJECT_DONE: ()}
@@ -94,6 +101,7 @@ class World:
         self.received = Received(self.db, self.clock)
         self.peers = Peers(self.db, self.clock)
         self.cursors = Cursors(self.db)
+        self.small = SmallSegments(self.db)
 
     def new_job_id(self) -> JobId:
         return JobId(next(self.ids))
@@ -107,6 +115,10 @@ class World:
     async def put(self, name: str = "photo", **how: object) -> Job:
         """An acknowledged put: UPLOAD_OBJECT_DONE."""
         return await self.jobs.finish_upload(await self.begin(name, **how), PAYLOAD, UP)
+
+    async def put_small(self, name: str = "photo", payload: bytes = b"abc", **how: object) -> Job:
+        """An acknowledged put, with its payload beside its row."""
+        return await self.jobs.put_small(order(name, **how), stored_of(payload), payload, UP)  # type: ignore[arg-type]  # passed through
 
     async def put_many(self, names: list[str], bucket: str) -> None:
         """Many at once, in one transaction."""

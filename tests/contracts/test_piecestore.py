@@ -8,20 +8,29 @@ import os
 import tempfile
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sqlalchemy import Connection
 
 from piecestore.disk import open_disk_store
+from piecestore.disk.writer import DiskWriter
 from piecestore.faulty import FaultyStore
-from piecestore.memory import MemoryStore
-from piecestore.store import PieceStore
+from piecestore.memory import MemoryStore, MemoryWriter
+from piecestore.small import WithSmallSegments
+from piecestore.store import Buffer, PieceStore, PieceWriter
 from piecestore.verified import read_verified
 from sp.domain.errors import InvalidRequest, PieceCorrupt, PieceExists, PieceNotFound, ShortPiece
 from sp.domain.ids import Checksum, JobId, ObjectId, RedundancyIndex, SegmentIndex
 from sp.domain.pieces import EcPieceKey, PieceKey, SegmentKey
+from spdb.database import Database, open_database
+from spdb.small_segments import SmallSegments
+from spdb.statements import small_segments, uploads
+from tests.contracts.spdb_world import LEASE_MS, UP, World, order
+from tests.sim.database import NoFaults, SimDatabase, memory_database
 from tests.sim.disk import Disk, SimStore
 
 MIB = 1 << 20
@@ -59,12 +68,75 @@ async def _simulated(_: Path) -> AsyncIterator[PieceStore]:
     yield SimStore(Disk())
 
 
+@dataclass(frozen=True, slots=True)
+class _FirstSegmentsAreRows(WithSmallSegments):
+    """What is put under the key of a first segment becomes a row beside its job's, whatever its size."""
+
+    db: Database
+
+    @asynccontextmanager
+    async def writer(self, key: PieceKey) -> AsyncIterator[PieceWriter]:
+        async with super(_FirstSegmentsAreRows, self).writer(key) as writer:
+            first = isinstance(key, SegmentKey) and key.segment == 0 and isinstance(writer, MemoryWriter | DiskWriter)
+            yield _RowWriter(self.db, key, bytearray()) if first else writer  # type: ignore[arg-type]  # it is a SegmentKey
+
+
+@dataclass(frozen=True, slots=True)
+class _RowWriter:
+    db: Database
+    key: SegmentKey
+    piece: bytearray
+
+    @property
+    def size(self) -> int:
+        return len(self.piece)
+
+    async def write(self, chunk: Buffer) -> None:
+        self.piece.extend(memoryview(chunk))
+
+    async def commit(self) -> Checksum:
+        await self.db.write(self._insert)
+        return _checksum(bytes(self.piece))
+
+    def _insert(self, connection: Connection) -> None:
+        held = small_segments.get(connection, self.key.job_id)
+        if held is None:
+            uploads.begin(connection, self.key.job_id, order(), UP, LEASE_MS, 0)
+            small_segments.put(connection, self.key.job_id, bytes(self.piece))
+        elif held != self.piece:
+            raise PieceExists(str(self.key))
+
+
+@asynccontextmanager
+async def _small_ones_beside_a_disk(root: Path) -> AsyncIterator[PieceStore]:
+    async with open_disk_store(root) as store, open_database(f"sqlite:///{root}.sqlite") as db:
+        yield WithSmallSegments(store, SmallSegments(db))
+
+
+@asynccontextmanager
+async def _rows_beside_a_disk(root: Path) -> AsyncIterator[PieceStore]:
+    async with open_disk_store(root) as store, open_database(f"sqlite:///{root}.sqlite") as db:
+        yield _FirstSegmentsAreRows(store, SmallSegments(db), db)
+
+
+@asynccontextmanager
+async def _rows_beside_memory(_: Path) -> AsyncIterator[PieceStore]:
+    connection = memory_database()
+    db = SimDatabase(connection, NoFaults())
+    yield _FirstSegmentsAreRows(MemoryStore(), SmallSegments(db), db)
+    connection.close()
+    connection.engine.dispose()
+
+
 BACKENDS: dict[str, Backend] = {
     "memory": _memory,
     "disk": _disk,
     "disk without O_DIRECT": _disk_through_the_page_cache,
     "faulty over memory": _faulty,
     "the simulation's": _simulated,
+    "disk, with small segments in SQLite": _small_ones_beside_a_disk,
+    "rows in SQLite beside a disk": _rows_beside_a_disk,
+    "rows in SQLite beside memory": _rows_beside_memory,
 }
 
 
@@ -287,3 +359,61 @@ async def test_a_key_that_spells_a_path_is_refused_by_the_disk(tmp_path: Path) -
             await store.put(evil, b"x")
         with pytest.raises(InvalidRequest):
             await store.get(evil)
+
+
+# --- what is put in SPDB, and read here
+
+
+@pytest.fixture
+async def world(tmp_path: Path) -> AsyncIterator[World]:
+    async with open_database(f"sqlite:///{tmp_path}/spdb.sqlite") as db:
+        yield World(db)
+
+
+async def test_a_small_put_is_a_piece_until_it_is_deleted_and_put_again_below(world: World) -> None:
+    below = MemoryStore()
+    store = WithSmallSegments(below, world.small)
+    job = await world.put_small(payload=b"0123456789")
+    key, second = SegmentKey(job.id, SegmentIndex(0)), SegmentKey(job.id, SegmentIndex(1))
+    assert await store.get(key, 2, 5) == b"234"
+    assert (await store.size(key), await _keys(store), await _keys(below)) == (10, [key], [])
+    for absent in (second, SegmentKey(JobId(job.id + 1), SegmentIndex(0)), OTHER):
+        with pytest.raises(PieceNotFound):
+            await store.get(absent)
+    assert await store.put(key, b"0123456789") == _checksum(b"0123456789")
+    with pytest.raises(PieceExists):
+        await store.put(key, b"other")
+    assert await _keys(below) == []
+    await store.delete(second)
+    assert await store.get(key) == b"0123456789"
+    await store.delete(key)
+    assert await _keys(store) == []
+    await store.put(key, b"repaired")
+    assert (await store.get(key), await below.get(key)) == (b"repaired", b"repaired")
+
+
+class _NoWrites:
+    """A database that is read, and must not be written to."""
+
+    def __init__(self, db: Database) -> None:
+        self.read = db.read
+
+    async def write(self, op: object) -> None:
+        raise AssertionError("a transaction that writes, for nothing")
+
+
+async def test_deleting_what_is_not_small_costs_no_transaction_that_writes(world: World) -> None:
+    store = WithSmallSegments(MemoryStore(), SmallSegments(_NoWrites(world.db)))  # type: ignore[arg-type]  # a part of one
+    for key in (KEY, SegmentKey(JobId(7), SegmentIndex(3)), OTHER):
+        await store.put(key, b"x")
+        await store.delete(key)
+        with pytest.raises(PieceNotFound):
+            await store.size(key)
+
+
+async def test_keys_of_many_small_segments_come_in_pages(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("piecestore.small.KEYS_PER_PAGE", 3)
+    jobs = [await world.put_small(f"n{n}") for n in range(7)]
+    store = WithSmallSegments(MemoryStore(), world.small)
+    await store.put(OTHER, b"x")
+    assert await _keys(store) == [OTHER, *(SegmentKey(job.id, SegmentIndex(0)) for job in jobs)]

@@ -31,6 +31,8 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 PUTS: Final = 24
 POINTS: Final = 60
 """Steps after which the power goes, of some hundreds: all syncs and marks, and others by chance."""
+SMALL: Final = Random(3).randbytes(9_000)
+"""What the small puts bring: some pages of the database."""
 STATES: Final = int(os.environ.get("POWER_LOSS_STATES", "4"))
 
 
@@ -69,7 +71,8 @@ async def recorded_puts(folder: Path) -> tuple[list[Step], set[JobId]]:
             world = World(database)
 
             async def put(number: int) -> None:
-                job = await world.put(f"n{number}")
+                small = number % 3 == 0
+                job = await (world.put_small(f"n{number}", SMALL) if small else world.put(f"n{number}"))
                 acknowledged.add(job.id)
                 recorder.mark(Mark(job.id))
 
@@ -119,6 +122,9 @@ async def check(folder: Path, promised: set[JobId]) -> None:
             if states.get(job_id) != JobState.UPLOAD_OBJECT_DONE:
                 raise Lost(f"job {job_id} was acknowledged and is {states.get(job_id)}")
         for job_id, state in states.items():
+            name = (await world.jobs.get(job_id)).object_name
+            if int(name[1:]) % 3 == 0 and await world.small.get(job_id) != SMALL:
+                raise Lost(f"the row of job {job_id} is there, its payload is not")
             history = await world.jobs.history(job_id)
             if [row.state for row in history] != [JobState(s) for s in range(state + 1)]:
                 raise Lost(f"job {job_id} is there in part: {history}")

@@ -20,6 +20,7 @@ from tests.contracts import (
     test_spdb_received,
     test_spdb_resumables,
     test_spdb_secondaries,
+    test_spdb_small_segments,
 )
 from tests.sim.database import NoFaults, SimDatabase, memory_database
 
@@ -58,5 +59,6 @@ for _module in (
     test_spdb_received,
     test_spdb_resumables,
     test_spdb_secondaries,
+    test_spdb_small_segments,
 ):
     globals().update(_suite(_module))

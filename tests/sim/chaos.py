@@ -183,7 +183,7 @@ class Chaos:
     def _segments(self, provider: SimProvider) -> Sequence[PieceKey]:
         """Of sealed objects, in an order of their own."""
         sealed = sealed_jobs(provider)
-        found = [key for key in provider.disk.pieces if isinstance(key, SegmentKey) and key.job_id in sealed]
+        found = [key for key in provider.pieces() if isinstance(key, SegmentKey) and key.job_id in sealed]
         return sorted(found, key=lambda key: (key.job_id, key.segment))
 
     def _pieces(self, provider: SimProvider, target: ChainObject, column: int) -> Sequence[PieceKey]:
@@ -198,13 +198,13 @@ class Chaos:
         return Random(f"{self.world.seed} {object_id} {version}").randrange(6)
 
     def _damage(self, provider: SimProvider, key: PieceKey) -> None:
-        size = len(provider.disk.pieces[key])
+        size, where = len(provider.pieces()[key]), "" if key in provider.disk.pieces else " in the database"
         if self.chance.random() < 0.7:
-            provider.disk.rot(key, self.chance.randrange(size))
-            self.world.count("bit rot")
-        elif self.chance.random() < 0.5:
-            provider.disk.cut(key, self.chance.randrange(size))
-            self.world.count("piece cut short")
+            provider.rot(key, self.chance.randrange(size))
+            self.world.count(f"bit rot{where}")
+        elif where or self.chance.random() < 0.5:
+            provider.cut(key, self.chance.randrange(size))
+            self.world.count(f"piece cut short{where}")
         else:
             del provider.disk.pieces[key]
             self.world.count("piece lost")

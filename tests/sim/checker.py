@@ -155,8 +155,9 @@ class Checker:
                 self._known_here(found, linked.get((found.bucket, found.name)))
 
     def _segments_are_well(self, provider: SimProvider, where: str, row: Any) -> None:
+        stored = provider.pieces()
         for index, checksum in enumerate(split_checksums(row.segment_checksums)):
-            piece = provider.disk.pieces.get(SegmentKey(row.id, SegmentIndex(index)))
+            piece = stored.get(SegmentKey(row.id, SegmentIndex(index)))
             if piece is None or piece_checksum(piece) != checksum:
                 self.wrong.append(f"{where}: segment {index} is {'lost' if piece is None else 'damaged'}")
 
@@ -228,7 +229,7 @@ class Checker:
             groups = {
                 (row.object_id, row.version, row.redundancy_index) for row in connection.execute(select(received))
             }
-        for key in provider.disk.pieces:
+        for key in provider.pieces():
             match key:
                 case SegmentKey(job_id, segment):
                     known = segment < kept.get(job_id, 0)

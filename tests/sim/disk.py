@@ -37,13 +37,6 @@ class Disk:
         """A store that is opened removes temporary files whose writer is gone."""
         self.temporary_bytes = 0
 
-    def rot(self, key: PieceKey, at: int) -> None:
-        piece = self.pieces[key]
-        self.pieces[key] = piece[:at] + bytes([piece[at] ^ 1]) + piece[at + 1 :]
-
-    def cut(self, key: PieceKey, size: int) -> None:
-        self.pieces[key] = self.pieces[key][:size]
-
 
 @dataclass(slots=True)
 class SimStore:

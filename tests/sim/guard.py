@@ -7,9 +7,11 @@ provider. Repairs alone may take such a piece away, to put the same bytes back (
 from __future__ import annotations
 
 import hashlib
+import sqlite3
 import sys
+from functools import partial
 from types import FrameType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from sqlalchemy import select
 
@@ -33,6 +35,23 @@ def deleting(provider: SimProvider, key: PieceKey, piece: bytes) -> None:
     if live is None or hashlib.sha256(piece).digest() != live or _by_a_repair():
         return
     provider.world.mishaps.append(f"{key} at {provider.name} was deleted at {provider.world.loop.now_s:.3f}, alive")
+
+
+def watch_rows(provider: SimProvider) -> None:
+    """The same of segments that lie in SPDB: its own trigger tells of each that is about to go."""
+    connection = cast(sqlite3.Connection, provider.spdb.connection.driver_connection)
+    connection.create_function("going", 3, partial(_row_going, provider))
+    connection.execute(
+        "CREATE TEMP TRIGGER going BEFORE DELETE ON main.small_segments BEGIN SELECT going(OLD.job_id, OLD.payload, "
+        "(SELECT segment_checksums FROM jobs WHERE id = OLD.job_id AND collect = 0 AND stored_at_ms IS NOT NULL)); END"
+    )
+
+
+def _row_going(provider: SimProvider, job_id: int, payload: bytes, live: bytes | None) -> None:
+    provider.world.deletions += 1
+    if live is not None and hashlib.sha256(payload).digest() == live and not _by_a_repair():
+        at_s = provider.world.loop.now_s
+        provider.world.mishaps.append(f"the row of job {job_id} at {provider.name} was deleted at {at_s:.3f}, alive")
 
 
 def _live_segment(provider: SimProvider, key: SegmentKey) -> bytes | None:

@@ -10,7 +10,7 @@ from functools import partial
 from random import Random
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, select, update
 
 import downloader.app
 import p2p.app
@@ -21,10 +21,12 @@ import uploader.app
 from chain.dev.local import LocalChain
 from downloader.client import Downloader
 from sp.domain.errors import SpError
-from sp.domain.ids import Address
+from sp.domain.ids import Address, JobId, SegmentIndex
+from sp.domain.pieces import PieceKey, SegmentKey
 from sp.runtime.config import ConfigFile
 from sp.runtime.parts import Parts
 from spdb.database import Database
+from spdb.models.small_segments import small_segments
 from tasknode.client import TaskNode
 from tests.sim import guard
 from tests.sim.chain import ChainRates, UnreliableChain
@@ -77,6 +79,7 @@ class SimProvider:
     def __post_init__(self) -> None:
         self.clock = SimClock(self.world.wall)
         self.disk.deleting = partial(guard.deleting, self)
+        guard.watch_rows(self)
 
     @property
     def name(self) -> str:
@@ -115,6 +118,36 @@ class SimProvider:
         """Its database, between two operations of its own, as it is now."""
         with self.spdb.begin():
             yield self.spdb
+
+    # --- what it has stored
+
+    def rows(self) -> dict[PieceKey, bytes]:
+        """Segments that lie in its database."""
+        with self.reading() as connection:
+            found = connection.execute(select(small_segments)).all()
+        return {SegmentKey(JobId(row.job_id), SegmentIndex(0)): row.payload for row in found}
+
+    def pieces(self) -> dict[PieceKey, bytes]:
+        """On the disk and in the database."""
+        return {**self.rows(), **self.disk.pieces}
+
+    def rot(self, key: PieceKey, at: int) -> None:
+        """One bit turns."""
+        piece = self.pieces()[key]
+        self._harm(key, piece[:at] + bytes([piece[at] ^ 1]) + piece[at + 1 :])
+
+    def cut(self, key: PieceKey, size: int) -> None:
+        self._harm(key, self.pieces()[key][:size])
+
+    def _harm(self, key: PieceKey, piece: bytes) -> None:
+        if key in self.disk.pieces:
+            self.disk.pieces[key] = piece
+            return
+        assert isinstance(key, SegmentKey)
+        with self.reading() as connection:
+            connection.execute(
+                update(small_segments).where(small_segments.c.job_id == key.job_id).values(payload=piece)
+            )
 
     # --- life and death
 

@@ -14,6 +14,7 @@ from sp.domain.errors import PieceNotFound
 from sp.domain.ids import JobId, SegmentIndex
 from sp.domain.pieces import EcPieceKey, SegmentKey
 from spdb.models.objects import objects
+from spdb.models.small_segments import small_segments
 from tests.sim.chaos import Profile
 from tests.sim.checker import Checker
 from tests.sim.disk import Disk, SimStore
@@ -145,6 +146,7 @@ async def test_the_disk_forgets_what_was_not_committed() -> None:
         ("lose a column", "lost at"),
         ("lose a segment silently", "nobody's"),
         ("forget a name", "unknown at its primary"),
+        ("delete a live row", "alive"),
     ],
 )
 def test_the_checker_sees_what_is_wrong(harm: str, finding: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -156,6 +158,9 @@ def test_the_checker_sees_what_is_wrong(harm: str, finding: str, monkeypatch: py
             if harm == "lose a column":
                 for key in [k for k in provider.disk.pieces if isinstance(k, EcPieceKey) and k.column == 2]:
                     del provider.disk.pieces[key]
+            elif harm == "delete a live row":
+                with provider.spdb.begin():
+                    provider.spdb.execute(delete(small_segments))
             elif harm == "forget a name":
                 with provider.spdb.begin():
                     provider.spdb.execute(delete(objects))

@@ -34,9 +34,11 @@ class Scenario(Enum):
     """What the client does (tests/e2e/matrix/scenarios.py)."""
 
     PUT = "put"
+    SMALL_PUT = "put of 4 KiB"
     LARGE_PUT = "put of 3 MiB"
     FIRST_PUT = "put through a gateway that has just started"
     OVERWRITE = "overwrite"
+    SMALL_OVERWRITE = "overwrite of 4 KiB"
     MULTIPART = "multipart"
     ABORT = "abort"
     DELETE = "delete"
@@ -122,6 +124,8 @@ CELLS: Final = (
     # --- uploader
     _cell(R.INIT, "uploader", "before Jobs.begin_upload"),
     _cell(R.UPLOAD_DOING, "uploader", "after Jobs.begin_upload"),
+    _cell(R.INIT, "uploader", "before Jobs.put_small", D.SMALL_PUT),
+    _cell(R.UPLOAD_DONE, "uploader", "after Jobs.put_small", D.SMALL_PUT, quick=True),
     _cell(R.UPLOAD_DOING, "uploader", "before TemporaryPiece.publish", count=2),
     _cell(R.UPLOAD_DOING, "uploader", "after TemporaryPiece.publish", count=2, quick=True),
     _cell(R.UPLOAD_DOING, "uploader", "before Jobs.finish_upload"),
@@ -131,6 +135,8 @@ CELLS: Final = (
     _cell(R.OVERWRITE, "uploader", "after Jobs.finish_upload", D.OVERWRITE, quick=True),
     _cell(R.OVERWRITE, "uploader", "after DiskStore.delete", D.OVERWRITE, count=2),
     _cell(R.OVERWRITE, "uploader", "before Jobs.collected", D.OVERWRITE),
+    _cell(R.OVERWRITE, "uploader", "after Jobs.put_small", D.SMALL_OVERWRITE),
+    _cell(R.OVERWRITE, "uploader", "after SmallSegments.delete", D.SMALL_OVERWRITE),
     _cell(R.MULTIPART, "uploader", "after MultipartUploads.create", D.MULTIPART),
     _cell(R.MULTIPART, "uploader", "after MultipartUploads.begin_part", D.MULTIPART),
     _cell(R.MULTIPART, "uploader", "before MultipartUploads.finish_part", D.MULTIPART, count=2),

@@ -180,6 +180,7 @@ class MatrixNetwork:
         root = self.testnet.sp_dir(sp) / "pieces"
         files = {path.name for path in root.glob("?/??/*")}
         yield from (f"temporary {path.name}" for path in Layout(root).temporary.iterdir())
+        files |= {f"u{job_id}_s0" for (job_id,) in self.query(sp, "SELECT job_id FROM small_segments")}
         wanted: set[str] = set()
         for job in self.jobs(sp):
             if job.state not in FINAL:

@@ -22,6 +22,7 @@ from tests.e2e.processes import environment
 T = TypeVar("T")
 
 SIZE: Final = 3 * SEGMENT + 99
+SMALL: Final = 4096
 PARTS: Final = (2 * SEGMENT + 7, SEGMENT + 1)
 UNANSWERED: Final = (BotoCoreError, ClientError)
 SETTLED_S: Final = 90.0
@@ -135,6 +136,14 @@ class Put(Scenario):
         self.sealed()
 
 
+class SmallPut(Put):
+    """Row and payload are one transaction."""
+
+    def __init__(self, network: MatrixNetwork, primary: str, name: str) -> None:
+        super().__init__(network, primary, name)
+        self.body = self.bytes_of("new", SMALL)
+
+
 class LargePut(Put):
     def __init__(self, network: MatrixNetwork, primary: str, name: str) -> None:
         super().__init__(network, primary, name)
@@ -150,14 +159,24 @@ class FirstPut(Put):
 
 
 class Overwrite(Put):
+    old_size = SIZE + SEGMENT
+
     def prepare(self) -> None:
-        self.before = self.bytes_of("old", SIZE + SEGMENT)
+        self.before = self.bytes_of("old", self.old_size)
         new, self.body = self.body, self.before
         self.insist(lambda: self.put(self.body), "the first put")
         self.sealed()
         self.held = self.network.piece_paths("sp0", self.current_job().object_id)
         self.certain, self.applicable = True, self.primary == "sp0" or bool(self.held)
         self.body = new
+
+
+class SmallOverwrite(Overwrite):
+    old_size = SMALL + 1
+
+    def __init__(self, network: MatrixNetwork, primary: str, name: str) -> None:
+        super().__init__(network, primary, name)
+        self.body = self.bytes_of("new", SMALL)
 
 
 class Multipart(Scenario):
@@ -324,9 +343,11 @@ class Mend(Read):
 
 SCENARIOS: Final[dict[cells.Scenario, type[Scenario]]] = {
     cells.Scenario.PUT: Put,
+    cells.Scenario.SMALL_PUT: SmallPut,
     cells.Scenario.LARGE_PUT: LargePut,
     cells.Scenario.FIRST_PUT: FirstPut,
     cells.Scenario.OVERWRITE: Overwrite,
+    cells.Scenario.SMALL_OVERWRITE: SmallOverwrite,
     cells.Scenario.MULTIPART: Multipart,
     cells.Scenario.ABORT: Abort,
     cells.Scenario.DELETE: Delete,
