@@ -1,10 +1,13 @@
 """The edge to the database: transactions, groups, schema, several processes, sudden ends."""
 
 import asyncio
+import sqlite3
 import subprocess
 import sys
 import threading
+from collections.abc import Callable
 from pathlib import Path
+from typing import cast
 
 import pytest
 from alembic.autogenerate import compare_metadata
@@ -17,6 +20,7 @@ from sp.domain.ids import JobId
 from sp.domain.lifecycle import JobState
 from spdb.cursors import Cursors
 from spdb.database import Database, open_database, parse_url
+from spdb.lane import GUARDED_GROUPS
 from spdb.migrations.upgrade import HEAD, alembic_config
 from spdb.models import METADATA
 from spdb.settings import PoolSettings
@@ -56,6 +60,63 @@ async def test_an_operation_that_raises_undoes_itself_and_none_of_its_neighbours
     assert [outcome for outcome in outcomes if isinstance(outcome, int)] == [i for i in range(100) if i not in refused]
     cursors = Cursors(db)
     assert {i for i in range(1, 100) if await cursors.get(f"c{i}") == i} == set(range(1, 100)) - refused
+
+
+async def test_a_group_of_which_one_raises_has_each_effect_of_the_others_once(db: Database) -> None:
+    def increase(connection: Connection) -> int:
+        row = connection.execute(text("UPDATE cursors SET value = value + 1 WHERE name = 'c' RETURNING value")).one()
+        return int(row.value)
+
+    def refuse(connection: Connection) -> None:
+        increase(connection)
+        raise Refused
+
+    await db.write(lambda c: set_cursor(c, "c", 0))
+    for _ in range(3):
+        outcomes = await asyncio.gather(
+            *(db.write(refuse if i == 30 else increase) for i in range(60)), return_exceptions=True
+        )
+        assert [type(outcome) for outcome in outcomes if not isinstance(outcome, int)] == [Refused]
+    assert await Cursors(db).get("c") == 3 * 59
+    seen = await asyncio.gather(*(db.write(increase) for _ in range(60)))
+    assert sorted(seen) == list(range(178, 238))
+
+
+async def test_savepoints_are_for_groups_in_which_an_operation_has_just_raised(tmp_path: Path) -> None:
+    """They cost as much as a small statement, each."""
+    saved: list[str] = []
+
+    def trace(connection: Connection) -> None:
+        cast(sqlite3.Connection, connection.connection.driver_connection).set_trace_callback(
+            lambda statement: saved.append(statement) if statement.startswith("SAVEPOINT") else None
+        )
+
+    def refuse(_: Connection) -> None:
+        raise Refused
+
+    async with open_database(f"sqlite:///{tmp_path}/spdb.sqlite") as database:
+
+        async def group(first: Callable[[Connection], object]) -> int:
+            """How many savepoints a group has that begins so."""
+            saved.clear()
+            entered, go_on = threading.Event(), threading.Event()
+
+            def hold(_: Connection) -> None:
+                entered.set()
+                assert go_on.wait(10)
+
+            running = asyncio.create_task(database.write(hold))
+            assert await asyncio.to_thread(entered.wait, 10)
+            writes = [asyncio.create_task(database.write(op)) for op in (first, lambda _: None, lambda _: None)]
+            await turn()
+            go_on.set()
+            await asyncio.gather(running, *writes, return_exceptions=True)
+            return len(saved)
+
+        await database.write(trace)
+        assert await group(lambda _: None) == 0
+        assert await group(refuse) == 3
+        assert [await group(lambda _: None) for _ in range(GUARDED_GROUPS)] == [3] * (GUARDED_GROUPS - 1) + [0]
 
 
 async def test_an_operation_alone_that_raises_leaves_nothing(db: Database) -> None:
