@@ -279,6 +279,22 @@ def tx_result_pb(value: TxResult, body: bytes | None) -> pb.GetTxReply:
     )
 
 
+def outcome(height: int, message: pb.TxOutcome) -> TxResult:
+    """height: of its block"""
+    created = ObjectId(message.object_id) if message.object_id else None
+    return TxResult(tx_hash(message.tx_hash), height, message.code, message.codespace, message.log, created)
+
+
+def outcome_pb(value: TxResult) -> pb.TxOutcome:
+    return pb.TxOutcome(
+        tx_hash=value.tx_hash,
+        code=value.code,
+        codespace=value.codespace,
+        log=value.log,
+        object_id=value.object_id or 0,
+    )
+
+
 # --- permissions --------------------------------------------------------------------------------------------------
 
 
