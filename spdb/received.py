@@ -242,9 +242,7 @@ def _mark_all_sealed(connection: Connection, keys: Sequence[GroupKey], now_ms: i
         connection.execute(statement, rows)
 
 
-def _of_objects(
-    connection: Connection, object_ids: Sequence[ObjectId], after: GroupKey | None
-) -> list[ReceivedGroup]:
+def _of_objects(connection: Connection, object_ids: Sequence[ObjectId], after: GroupKey | None) -> list[ReceivedGroup]:
     query = _page(PAGE).where(received.c.object_id.in_([each for each in object_ids if names.is_id(each)]))
     if after is not None:
         query = query.where(tuple_(*_KEY) > (after[0], after[1], int(after[2])))

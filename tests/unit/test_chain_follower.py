@@ -17,7 +17,7 @@ from sp.domain.ids import TxHash
 from sp.domain.ledger import Action, Block, ChainEvent, EventType
 from sp.domain.params import StorageParams
 from sp.runtime.clock import ManualClock
-from tests.chain_world import ALICE, BOB, SPS
+from tests.chain_world import ALICE, SPS
 
 PARAMS = StorageParams()
 OTHER = replace(PARAMS, max_segment_size=5)
@@ -93,31 +93,6 @@ def test_after_a_gap_in_the_stream_nothing_is_remembered() -> None:
     known.hear(News(block(2, 110)))
     assert (known.params_at(105), known.params_at(90), known.providers.value) == (None, None, None)
     assert known.permissions.get(ASKED) is None
-
-
-# --- permissions --------------------------------------------------------------------------------------------------
-
-
-def test_a_permission_is_remembered_until_the_next_block() -> None:
-    known = caches(block(1, 100))
-    known.keep_permission(ASKED, True, 1)
-    assert known.permissions.get(ASKED) is True
-    known.hear(News(block(2, 101)))
-    assert known.permissions.get(ASKED) is None
-
-
-def test_a_permission_asked_for_before_a_block_is_not_remembered_after_it() -> None:
-    known = caches(block(1, 100), block(2, 101))
-    known.keep_permission(ASKED, True, 1)
-    assert known.permissions.get(ASKED) is None
-
-
-def test_only_so_many_permissions_are_remembered() -> None:
-    known = caches(block(1, 100))
-    for bucket in ("a", "b", "c"):
-        known.keep_permission((BOB, bucket, None, Action.GET_OBJECT), False, 1)
-    remembered = [known.permission((BOB, bucket, None, Action.GET_OBJECT)) for bucket in ("a", "b", "c")]
-    assert remembered == [None, False, False]
 
 
 # --- the stream ---------------------------------------------------------------------------------------------------
