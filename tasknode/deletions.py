@@ -183,10 +183,9 @@ class ChainFollower:
     async def _remove_unclaimed(self, event: ChainEvent) -> None:
         """A put that is under way claims what it finds on chain. Ends that come after this was looked at (a deletion,
         giving up) look at the chain themselves, and find what this event tells of."""
-        if (
-            not await self._ours(event.bucket)
-            or await self.jobs.under_way(event.bucket, event.object_name) is not False
-        ):
+        if not await self._ours(event.bucket):
+            return
+        if await self.jobs.under_way(event.bucket, event.object_name) is not False:
             return
         message = await self._removal(event)
         if message is None:
