@@ -45,7 +45,7 @@ Spawn = Callable[[Coroutine[Any, Any, None], str], asyncio.Task[None]]
 STREAM_S: Final = 3000.0
 """A stream is opened anew after this: every call has a deadline."""
 SENT_KEPT: Final = 4096
-"""Transactions of which it is known that no block had them when they were sent."""
+"""Transactions that were sent and are in no block yet, as far as the stream has shown."""
 
 
 class DevChainClient:
@@ -156,13 +156,10 @@ class DevChainClient:
     # --- transactions and blocks
 
     async def broadcast(self, signed_tx: bytes) -> TxHash:
-        """The stream shows the block of what is sent while it is up: noted, so that `wait_tx` need not ask."""
-        connection = self._follower.connections if self._follower.connected else None
-        tx_hash = hash_of(signed_tx)
-        told = wire.tx_hash((await self._stub.Broadcast(pb.BroadcastRequest(signed_tx=signed_tx))).tx_hash)
-        if connection is not None and told == tx_hash:
-            self._sent.put(tx_hash, connection)
-        return told
+        """Noted before it is sent: from then on the stream, while it is up, shows the block that it comes into."""
+        if self._follower.connected:
+            self._sent.put(hash_of(signed_tx), self._follower.connections)
+        return wire.tx_hash((await self._stub.Broadcast(pb.BroadcastRequest(signed_tx=signed_tx))).tx_hash)
 
     async def wait_tx(self, tx_hash: TxHash, until_height: int) -> TxResult:
         """From the news of its block. Asks at the start, if it may have been in a block before the stream was up, after
@@ -189,7 +186,7 @@ class DevChainClient:
             return watch.result
 
     def _sent_in_sight(self, tx_hash: TxHash) -> bool:
-        """Whether the stream has been up since the transaction was sent, and before."""
+        """Whether the stream has been up since before the transaction was sent, and has shown it in no block."""
         return self._follower.connected and self._sent.get(tx_hash) == self._follower.connections
 
     async def next_block(self, after_height: int) -> Block:
@@ -221,6 +218,9 @@ class DevChainClient:
     def _hear(self, told: News | None) -> None:
         self._caches.hear(told)
         self._events.hear(None if told is None else told.block)
+        if told is not None:
+            for tx_hash in told.block.tx_hashes:
+                self._sent.forget(tx_hash)
 
     async def _blocks(self) -> AsyncIterator[News]:
         async for message in self._stub.Follow(pb.FollowRequest(), timeout=STREAM_S, wait_for_ready=True):

@@ -6,9 +6,10 @@ the wrong form.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from enum import IntEnum
-from typing import TypeVar
+from typing import Final, TypeVar
 
 from proto import chain_pb2 as pb
 from sp.domain.addresses import parse_address as address
@@ -36,6 +37,8 @@ from sp.wire.common import checksum
 
 E = TypeVar("E", bound=IntEnum)
 
+_TX_HASH: Final = re.compile(r"[0-9a-f]{64}")
+
 
 def enum_member(kind: type[E], number: int) -> E:
     try:
@@ -58,7 +61,7 @@ def operator(text: str) -> Address | None:
 
 
 def tx_hash(text: str) -> TxHash:
-    if len(text) != 64 or not all(digit in "0123456789abcdef" for digit in text):
+    if _TX_HASH.fullmatch(text) is None:
         raise InvalidRequest("a transaction's hash is 64 lower-case hex digits")
     return TxHash(text)
 

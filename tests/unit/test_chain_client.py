@@ -12,12 +12,13 @@ from typing import Any
 
 import pytest
 
+import chain.dev.news
 from chain.config import ChainConfig
 from chain.dev.client import DevChainClient
 from chain.dev.config import ChainNodeConfig, Production
 from chain.dev.local import LocalChain
 from chain.dev.node import Node
-from chain.tx import signer_of
+from chain.tx import hash_of, signer_of
 from proto import chain_pb2 as pb
 from sp.domain.errors import NoSuchObjectId, ServiceUnavailable, TxNotSeen
 from sp.domain.ids import ObjectId, TxHash
@@ -51,6 +52,12 @@ class Wire(UnreliableStub):
         reply = await call(request, None)
         if call.__name__ in self.held:
             await self.held[call.__name__].wait()
+        return reply
+
+    async def Broadcast(self, request: pb.BroadcastRequest) -> pb.BroadcastReply:
+        reply = await self._rpc.Broadcast(request, None)
+        if "Broadcast" in self.held:
+            await self.held["Broadcast"].wait()
         return reply
 
     async def Follow(self, request: pb.FollowRequest, **_: object) -> AsyncIterator[pb.News]:
@@ -275,6 +282,34 @@ async def test_a_transaction_whose_block_came_before_anyone_waited_is_known(worl
     await world.chain.next_block(height - 1)
     assert (await world.chain.wait_tx(tx_hash, NEVER)).height == height
     assert world.wire.calls["GetTx"] == 0
+
+
+async def test_a_result_that_the_news_had_no_room_for_is_asked_for(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(chain.dev.news, "RESULTS_BYTES", 10)
+    await world.do(create_bucket())
+    assert world.wire.calls["GetTx"] == 1
+    tx_hash = await world.chain.broadcast(await world.sign(create_object()))
+    height = (await LocalChain(world.node).wait_tx(tx_hash, NEVER)).height
+    await world.chain.next_block(height - 1)
+    assert (await world.chain.wait_tx(tx_hash, NEVER)).height == height
+    assert world.wire.calls["GetTx"] == 2
+
+
+async def test_a_block_that_overtakes_the_answer_to_its_broadcast_is_not_waited_for_again(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(chain.dev.news, "RESULTS_BYTES", 10)
+    raw = await world.sign(create_bucket())
+    answered = world.wire.hold("Broadcast")
+    broadcasting = asyncio.create_task(world.chain.broadcast(raw))
+    await turn(5)
+    await LocalChain(world.node).wait_tx(hash_of(raw), NEVER)
+    await world.chain.next_block(world.node.newest.height - 1)
+    answered.set()
+    assert (await world.chain.wait_tx(await broadcasting, NEVER)).code == 0
+    assert world.wire.calls["GetTx"] == 1
 
 
 async def test_a_transaction_that_was_dropped_is_asked_for_once_before_giving_up(world: World) -> None:
