@@ -20,7 +20,9 @@ from sp.domain.params import StorageParams
 
 
 class Chain(Protocol):
-    """Queries answer from the newest finished block. Every call has a deadline; ServiceUnavailable when it passes."""
+    """Queries answer from the newest finished block, or from the newest that was heard of, a moment before: never from
+    one before a block, a result or an event that was told here. Every call has a deadline; ServiceUnavailable when it
+    passes."""
 
     async def chain_id(self) -> str:
         """For example "greenfield_9000-121"; part of every transaction's signed bytes. Cached."""
@@ -38,10 +40,13 @@ class Chain(Protocol):
         """In name order."""
 
     async def head_object(self, bucket: str, object_name: str) -> ChainObject:
-        """NoSuchBucket, NoSuchObject."""
+        """NoSuchBucket, NoSuchObject. Always from the newest finished block: users change objects themselves."""
 
-    async def head_object_by_id(self, object_id: ObjectId) -> ChainObject:
-        """NoSuchObjectId: rejected, deleted or never created."""
+    async def head_object_by_id(self, object_id: ObjectId, *, newest: bool = False) -> ChainObject:
+        """NoSuchObjectId: rejected, deleted or never created.
+
+        newest: from the newest finished block, though it was not heard of: for whoever was told of it by others
+        """
 
     async def list_objects(
         self, *, bucket: str = "", secondary: Address | None = None, after: ObjectId = NO_OBJECT, limit: int = 100

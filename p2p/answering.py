@@ -97,6 +97,9 @@ class Answering:
         ref = request.object
         bucket, found = await self._bucket(ref.bucket), await self._object(request)
         content = content_of(found, ref.version) if found else None
+        if found is not None and content is None:  # the asker may have heard of its block before us
+            found = await self._object(request, newest=True)
+            content = content_of(found, ref.version) if found else None
         params_time = content.params_time if content else (await self.chain.latest_block()).time_s
         return Facts(
             self.door.reason,
@@ -115,9 +118,9 @@ class Answering:
         except NoSuchBucket:
             return None
 
-    async def _object(self, request: ApprovalRequest) -> ChainObject | None:
+    async def _object(self, request: ApprovalRequest, *, newest: bool = False) -> ChainObject | None:
         try:
-            return await self.chain.head_object_by_id(request.object.object_id)
+            return await self.chain.head_object_by_id(request.object.object_id, newest=newest)
         except NoSuchObjectId:
             return None
 

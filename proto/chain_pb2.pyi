@@ -1175,6 +1175,94 @@ class Block(_message.Message):
 Global___Block: _TypeAlias = Block  # noqa: Y015
 
 @_typing.final
+class TxOutcome(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TX_HASH_FIELD_NUMBER: _builtins.int
+    CODE_FIELD_NUMBER: _builtins.int
+    CODESPACE_FIELD_NUMBER: _builtins.int
+    LOG_FIELD_NUMBER: _builtins.int
+    OBJECT_ID_FIELD_NUMBER: _builtins.int
+    tx_hash: _builtins.str
+    code: _builtins.int
+    codespace: _builtins.str
+    log: _builtins.str
+    object_id: _builtins.int
+    def __init__(
+        self,
+        *,
+        tx_hash: _builtins.str = ...,
+        code: _builtins.int = ...,
+        codespace: _builtins.str = ...,
+        log: _builtins.str = ...,
+        object_id: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["code", b"code", "codespace", b"codespace", "log", b"log", "object_id", b"object_id", "tx_hash", b"tx_hash"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___TxOutcome: _TypeAlias = TxOutcome  # noqa: Y015
+
+@_typing.final
+class ObjectRecord(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ID_FIELD_NUMBER: _builtins.int
+    OBJECT_FIELD_NUMBER: _builtins.int
+    id: _builtins.int
+    object: _builtins.bytes
+    """a serialised Object, as it is now or was right after the block; "": gone for good"""
+    def __init__(
+        self,
+        *,
+        id: _builtins.int = ...,
+        object: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["id", b"id", "object", b"object"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ObjectRecord: _TypeAlias = ObjectRecord  # noqa: Y015
+
+@_typing.final
+class News(_message.Message):
+    """A block, and what it made of the things that its events name. What is left out, for its size, must be asked for."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    BLOCK_FIELD_NUMBER: _builtins.int
+    RESULTS_FIELD_NUMBER: _builtins.int
+    OBJECTS_FIELD_NUMBER: _builtins.int
+    BUCKETS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def block(self) -> Global___Block: ...
+    @_builtins.property
+    def results(self) -> _containers.RepeatedCompositeFieldContainer[Global___TxOutcome]: ...
+    @_builtins.property
+    def objects(self) -> _containers.RepeatedCompositeFieldContainer[Global___ObjectRecord]: ...
+    @_builtins.property
+    def buckets(self) -> _containers.RepeatedCompositeFieldContainer[Global___Bucket]: ...
+    def __init__(
+        self,
+        *,
+        block: Global___Block | None = ...,
+        results: _abc.Iterable[Global___TxOutcome] | None = ...,
+        objects: _abc.Iterable[Global___ObjectRecord] | None = ...,
+        buckets: _abc.Iterable[Global___Bucket] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["block", b"block"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["block", b"block", "buckets", b"buckets", "objects", b"objects", "results", b"results"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___News: _TypeAlias = News  # noqa: Y015
+
+@_typing.final
 class GetStatusRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 

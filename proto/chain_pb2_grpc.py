@@ -103,7 +103,7 @@ class ChainStub:
         self.Follow = channel.unary_stream(
                 '/greenfield_sp.chain.v1.Chain/Follow',
                 request_serializer=proto_dot_chain__pb2.FollowRequest.SerializeToString,
-                response_deserializer=proto_dot_chain__pb2.Block.FromString,
+                response_deserializer=proto_dot_chain__pb2.News.FromString,
                 _registered_method=True)
         self.SetFaults = channel.unary_unary(
                 '/greenfield_sp.chain.v1.Chain/SetFaults',
@@ -278,7 +278,7 @@ def add_ChainServicer_to_server(servicer, server):
             'Follow': grpc.unary_stream_rpc_method_handler(
                     servicer.Follow,
                     request_deserializer=proto_dot_chain__pb2.FollowRequest.FromString,
-                    response_serializer=proto_dot_chain__pb2.Block.SerializeToString,
+                    response_serializer=proto_dot_chain__pb2.News.SerializeToString,
             ),
             'SetFaults': grpc.unary_unary_rpc_method_handler(
                     servicer.SetFaults,
@@ -663,7 +663,7 @@ class Chain:
             target,
             '/greenfield_sp.chain.v1.Chain/Follow',
             proto_dot_chain__pb2.FollowRequest.SerializeToString,
-            proto_dot_chain__pb2.Block.FromString,
+            proto_dot_chain__pb2.News.FromString,
             options,
             channel_credentials,
             insecure,

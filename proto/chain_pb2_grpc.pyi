@@ -45,7 +45,7 @@ class ChainStub:
     Broadcast: _grpc.UnaryUnaryMultiCallable[_chain_pb2.BroadcastRequest, _chain_pb2.BroadcastReply]
     GetTx: _grpc.UnaryUnaryMultiCallable[_chain_pb2.GetTxRequest, _chain_pb2.GetTxReply]
     GetEvents: _grpc.UnaryUnaryMultiCallable[_chain_pb2.GetEventsRequest, _chain_pb2.GetEventsReply]
-    Follow: _grpc.UnaryStreamMultiCallable[_chain_pb2.FollowRequest, _chain_pb2.Block]
+    Follow: _grpc.UnaryStreamMultiCallable[_chain_pb2.FollowRequest, _chain_pb2.News]
     """every block from after_height on, without end"""
     SetFaults: _grpc.UnaryUnaryMultiCallable[_chain_pb2.SetFaultsRequest, _common_pb2.Empty]
     """only where the node was started with --faults"""
@@ -66,7 +66,7 @@ class ChainAsyncStub(ChainStub):
     Broadcast: _aio.UnaryUnaryMultiCallable[_chain_pb2.BroadcastRequest, _chain_pb2.BroadcastReply]  # type: ignore[assignment]
     GetTx: _aio.UnaryUnaryMultiCallable[_chain_pb2.GetTxRequest, _chain_pb2.GetTxReply]  # type: ignore[assignment]
     GetEvents: _aio.UnaryUnaryMultiCallable[_chain_pb2.GetEventsRequest, _chain_pb2.GetEventsReply]  # type: ignore[assignment]
-    Follow: _aio.UnaryStreamMultiCallable[_chain_pb2.FollowRequest, _chain_pb2.Block]  # type: ignore[assignment]
+    Follow: _aio.UnaryStreamMultiCallable[_chain_pb2.FollowRequest, _chain_pb2.News]  # type: ignore[assignment]
     """every block from after_height on, without end"""
     SetFaults: _aio.UnaryUnaryMultiCallable[_chain_pb2.SetFaultsRequest, _common_pb2.Empty]  # type: ignore[assignment]
     """only where the node was started with --faults"""
@@ -168,7 +168,7 @@ class ChainServicer(metaclass=_abc_1.ABCMeta):
         self,
         request: _chain_pb2.FollowRequest,
         context: _ServicerContext,
-    ) -> _typing.Union[_abc.Iterator[_chain_pb2.Block], _abc.AsyncIterator[_chain_pb2.Block]]:
+    ) -> _typing.Union[_abc.Iterator[_chain_pb2.News], _abc.AsyncIterator[_chain_pb2.News]]:
         """every block from after_height on, without end"""
 
     @_abc_1.abstractmethod

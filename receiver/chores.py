@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -11,19 +11,21 @@ from receiver.claims import GroupKey
 from receiver.service import ReceiverService
 from receiver.verdicts import Verdict
 from sp.domain.errors import EventsPruned
-from sp.domain.ids import ObjectId, RedundancyIndex
+from sp.domain.ids import ObjectId
 from sp.domain.jobs import ReceivedGroup, ReceivedState
 from sp.domain.ledger import EventType
 from sp.runtime.chores import Chore
 from sp.runtime.clock import Clock
 from sp.runtime.log import get_logger
-from spdb.cursors import Cursors
-from spdb.received import Received
+from spdb.cursors import Cursors, Position
+from spdb.received import PAGE, Received
 
 CURSOR: Final = "receiver chain events"
 BLOCKS_PER_TICK: Final = 200
+CURSOR_EVERY: Final = 30
+"""Blocks between two writings of the cursor: what was looked at may be looked at again."""
+OBJECTS_AT_ONCE: Final = 200
 GROUPS_PER_TICK: Final = 100
-_PAGE: Final = 32
 
 FATEFUL: Final = frozenset(
     {
@@ -41,7 +43,7 @@ FATEFUL: Final = frozenset(
 log = get_logger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class ChainFollower:
     """Looks at the groups of every object that something fateful happened to. What to do with each is decided by the
     newest state of the chain (receiver.verdicts), so events may come late, twice, or again after a crash."""
@@ -50,13 +52,17 @@ class ChainFollower:
     chain: Chain
     records: Received
     cursors: Cursors
+    _position: Position = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._position = Position(self.cursors, CURSOR, CURSOR_EVERY)
 
     async def tick(self) -> bool:
         """The next blocks. True when there were any."""
         newest = (await self.chain.latest_block()).height
-        seen = await self.cursors.get(CURSOR)
+        seen = await self._position.get()
         if not seen:  # a new database holds no groups: nothing that happened before concerns it
-            await self.cursors.set(CURSOR, newest)
+            await self._position.set(newest)
             return False
         if newest <= seen:
             return False
@@ -64,16 +70,24 @@ class ChainFollower:
             height, events = await self.chain.events(seen, BLOCKS_PER_TICK)
         except EventsPruned as pruned:  # the collector's round comes by every group anyway
             log.warning("chain events missed", error=str(pruned))
-            await self.cursors.set(CURSOR, newest)
+            await self._position.set(newest)
             return True
-        for object_id in _distinct(event.object_id for event in events if event.type in FATEFUL):
-            await self._look(object_id)
-        await self.cursors.set(CURSOR, height)
+        object_ids = _distinct(event.object_id for event in events if event.type in FATEFUL)
+        for start in range(0, len(object_ids), OBJECTS_AT_ONCE):
+            await self._look(object_ids[start : start + OBJECTS_AT_ONCE])
+        await self._position.reached(height)
         return height > seen
 
-    async def _look(self, object_id: ObjectId) -> None:
-        async for group in _groups_of(self.records, object_id):
-            await settle(self.receiver, self.records, group)
+    async def _look(self, object_ids: Sequence[ObjectId]) -> None:
+        """Usually all are sealed with us: one question and one transaction for all of them."""
+        async for page in _groups_of(self.records, object_ids):
+            sealed = []
+            for group in page:
+                if group.state is ReceivedState.SIGNED and await self.receiver.judge(group) is Verdict.NAMED:
+                    sealed.append(key_of(group))
+                else:
+                    await settle(self.receiver, self.records, group)
+            await self.records.mark_all_sealed(sealed)
 
 
 @dataclass(slots=True)
@@ -96,7 +110,7 @@ class Collector:
         before_ms = self.clock.now_ms() - int(self.unsealed_ttl_s * 1000)
         changed = False
         for group in await self.records.unsealed(before_ms, GROUPS_PER_TICK):
-            if await self.receiver.judge(group) is Verdict.WAITING:
+            if await self.receiver.judge(group, newest=True) is Verdict.WAITING:
                 await self.receiver.drop(group, "never sealed")
                 changed = True
             elif await settle(self.receiver, self.records, group):
@@ -151,16 +165,14 @@ def key_of(group: ReceivedGroup) -> GroupKey:
     return group.object.object_id, group.object.version, group.redundancy_index
 
 
-async def _groups_of(records: Received, object_id: ObjectId) -> AsyncIterator[ReceivedGroup]:
-    """All versions and columns of one object that are here: rows lie in the order of their keys."""
-    after: GroupKey | None = (object_id, -1, RedundancyIndex(-1))
-    while after is not None:
-        page = await records.list(_PAGE, after)
-        for group in page:
-            if group.object.object_id != object_id:
-                return
-            yield group
-        after = key_of(page[-1]) if len(page) == _PAGE else None
+async def _groups_of(records: Received, object_ids: Sequence[ObjectId]) -> AsyncIterator[list[ReceivedGroup]]:
+    """All versions and columns of these objects that are here, in pages."""
+    after: GroupKey | None = None
+    while page := await records.of_objects(object_ids, after):
+        yield page
+        if len(page) < PAGE:
+            return
+        after = key_of(page[-1])
 
 
 def _distinct(object_ids: Iterable[ObjectId]) -> list[ObjectId]:

@@ -137,10 +137,11 @@ class ReceiverService:
         async with self.claims.claim(_group_key(group), self._now_s() + 1_000_000_000):
             await self._remove(group, reason)
 
-    async def judge(self, group: ReceivedGroup) -> Verdict:
-        """What the chain says of a group now."""
+    async def judge(self, group: ReceivedGroup, *, newest: bool = False) -> Verdict:
+        """What the chain says of a group now; newest: as `Chain.head_object_by_id`, before it is dropped by its age."""
+        object_id = group.object.object_id
         try:
-            found: ChainObject | None = await self.chain.head_object_by_id(group.object.object_id)
+            found: ChainObject | None = await self.chain.head_object_by_id(object_id, newest=newest)
         except NoSuchObjectId:
             found = None
         return verdict(group, found, (await self.signer.keys()).operator, await self.chain.storage_providers())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from sqlalchemy import Connection, select, update
@@ -39,6 +39,38 @@ class Cursors:
     async def swap(self, name: str, expected: int, value: int) -> bool:
         """Remember `value` if `expected` is what is remembered (0: nothing). False: it is something else by now."""
         return await self.db.write(lambda c: _swap(c, name, expected, value))
+
+
+@dataclass(slots=True)
+class Position:
+    """A cursor that is written now and then only: after a crash its holder goes on from up to `every` before where it
+    was, so what it does must be safe to repeat."""
+
+    cursors: Cursors
+    name: str
+    every: int
+    _at: int | None = field(default=None)
+    _written: int = field(default=0)
+
+    async def get(self) -> int:
+        """Where this process is; at first, what is written. 0 when it was never set."""
+        if self._at is None:
+            self._at = self._written = await self.cursors.get(self.name)
+        return self._at
+
+    async def reached(self, value: int) -> None:
+        if value >= self._written + self.every:
+            await self.set(value)
+        self._at = value
+
+    async def set(self, value: int) -> None:
+        """Remember `value`, durably."""
+        await self.cursors.set(self.name, value)
+        self._at = self._written = value
+
+    def forget(self) -> None:
+        """Somebody else has written it: read it again."""
+        self._at = None
 
 
 def _set(connection: Connection, name: str, value: int) -> None:

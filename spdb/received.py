@@ -36,6 +36,8 @@ from spdb.statements.rows import join_checksums, params_of, params_values, split
 GroupKey = tuple[ObjectId, int, RedundancyIndex]
 """Object id, version, column."""
 
+PAGE: Final = 500
+
 
 @dataclass(frozen=True, slots=True)
 class Received:
@@ -79,6 +81,16 @@ class Received:
         """The chain has named us. Nothing unless it is SIGNED."""
         now = self.clock.now_ms()
         await self.db.write(lambda c: _mark_sealed(c, (object_id, version, index), now))
+
+    async def mark_all_sealed(self, keys: Sequence[GroupKey]) -> None:
+        """`mark_sealed` of many, in one transaction."""
+        now = self.clock.now_ms()
+        await self.db.write(lambda c: _mark_all_sealed(c, keys, now))
+
+    async def of_objects(self, object_ids: Sequence[ObjectId], after: GroupKey | None = None) -> list[ReceivedGroup]:
+        """All versions and columns of these objects that are here: one page of `PAGE` in the order of their keys,
+        behind `after`."""
+        return await self.db.read(lambda c: _of_objects(c, object_ids, after))
 
     async def unsealed(self, updated_before_ms: int, limit: int) -> list[ReceivedGroup]:
         """Groups without a seal that nothing has happened to since, the longest first."""
@@ -269,6 +281,19 @@ def _get(
 
 def _mark_sealed(connection: Connection, key: GroupKey, now_ms: int) -> None:
     _MARK_SEALED.run(connection, {**_binds(key), "b_now": now_ms})
+
+
+def _mark_all_sealed(connection: Connection, keys: Sequence[GroupKey], now_ms: int) -> None:
+    rows = [{**_binds(key), "b_now": now_ms} for key in sorted(keys)]
+    if rows:
+        _MARK_SEALED.run_each(connection, rows)
+
+
+def _of_objects(connection: Connection, object_ids: Sequence[ObjectId], after: GroupKey | None) -> list[ReceivedGroup]:
+    query = _page(PAGE).where(received.c.object_id.in_([each for each in object_ids if names.is_id(each)]))
+    if after is not None:
+        query = query.where(tuple_(*_KEY) > (after[0], after[1], int(after[2])))
+    return [_group_of(row) for row in connection.execute(query)]
 
 
 def _unsealed(connection: Connection, updated_before_ms: int, limit: int) -> list[ReceivedGroup]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from random import Random
 
 from chain.client import Chain
@@ -15,7 +15,7 @@ from sp.domain.messages import MsgDeleteObject, MsgRejectSealObject, TxMessage
 from sp.domain.retry import RetryPolicy
 from sp.runtime.clock import Clock
 from sp.runtime.log import get_logger
-from spdb.cursors import Cursors
+from spdb.cursors import Cursors, Position
 from spdb.deletions import Deletion, Deletions
 from spdb.jobs import Jobs
 from spdb.objects import Objects
@@ -28,6 +28,8 @@ log = get_logger(__name__)
 BATCH = 100
 EVENT_BLOCKS = 1000
 CURSOR = "tasknode.chain-events"
+CURSOR_EVERY = 30
+"""Blocks between two writings of the cursor: what was carried out may be looked at again."""
 ROUND = "tasknode.chain-round"
 """1 + the job to go on from, 0 when no round is due."""
 
@@ -110,9 +112,13 @@ class ChainFollower:
     finder: VacancyFinder
     actor: str
     _round_due: bool = True
+    _position: Position = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._position = Position(self.cursors, CURSOR, CURSOR_EVERY)
 
     async def tick(self) -> bool:
-        seen = await self.cursors.get(CURSOR)
+        seen = await self._position.get()
         try:
             height, events = await self.chain.events(seen, EVENT_BLOCKS)
         except EventsPruned as pruned:
@@ -125,8 +131,7 @@ class ChainFollower:
                 await self._remove_unclaimed(event)
         if any(event.type in LEAVING_EVENTS for event in events):
             await self.finder.begin_anew()
-        if height > seen:
-            await self.cursors.set(CURSOR, height)
+        await self._position.reached(height)
         return bool(events)
 
     async def _skip(self, pruned: EventsPruned) -> None:
@@ -134,6 +139,7 @@ class ChainFollower:
         newest = (await self.chain.latest_block()).height
         log.warning("chain events missed, every object is looked at", error=str(pruned))
         await self.cursors.set_all({ROUND: 1, CURSOR: newest})
+        self._position.forget()
         self._round_due = True
         await self.finder.begin_anew()
 
@@ -177,6 +183,8 @@ class ChainFollower:
     async def _remove_unclaimed(self, event: ChainEvent) -> None:
         """A put that is under way claims what it finds on chain. Ends that come after this was looked at (a deletion,
         giving up) look at the chain themselves, and find what this event tells of."""
+        if not await self._ours(event.bucket):
+            return
         if await self.jobs.under_way(event.bucket, event.object_name) is not False:
             return
         message = await self._removal(event)
@@ -188,6 +196,13 @@ class ChainFollower:
             if await self._removal(event) is not None:  # else somebody else has removed it a moment ago
                 raise
         log.info("removed what no put claims", object_id=event.object_id, object_name=event.object_name)
+
+    async def _ours(self, bucket: str) -> bool:
+        """Most of a network's objects are not: that is known without a look at the database."""
+        try:
+            return (await self.chain.head_bucket(bucket)).primary_sp == (await self.signer.keys()).operator
+        except NoSuchBucket:
+            return False
 
     async def _removal(self, event: ChainEvent) -> TxMessage | None:
         """Of what waits for a seal by this provider and was made by its own delegation (it has no checksums yet), or is

@@ -9,12 +9,13 @@ from functools import partial
 from random import Random
 from typing import TYPE_CHECKING, Any, Final
 
-import grpc
-
 from chain.config import ChainConfig
-from chain.dev.caches import Caches
+from chain.dev.caches import Caches, Recent
+from chain.dev.eventlog import EventLog
 from chain.dev.faults import Faults
 from chain.dev.follower import Follower, Watch
+from chain.dev.news import News, news
+from chain.tx import hash_of
 from proto import chain_pb2 as pb
 from proto.chain_pb2_grpc import ChainStub
 from sp.domain.errors import DeadlineExceeded, ServiceUnavailable, TxNotSeen
@@ -43,16 +44,20 @@ Spawn = Callable[[Coroutine[Any, Any, None], str], asyncio.Task[None]]
 
 STREAM_S: Final = 3000.0
 """A stream is opened anew after this: every call has a deadline."""
+SENT_KEPT: Final = 4096
+"""Transactions that were sent and are in no block yet, as far as the stream has shown."""
 
 
 class DevChainClient:
     """Caches stay right through the stream of blocks; while that is down, questions whose answer may have changed are
     asked again. A node that restarts is found again within a second or so, and nobody who waits needs to know."""
 
-    def __init__(self, channel: grpc.aio.Channel, config: ChainConfig, clock: Clock, random: Random) -> None:
-        self._stub: ChainAsyncStub = ChainStub(channel)
-        self._caches = Caches(config.permissions_cached)
-        self._follower = Follower(self._blocks, self._caches.hear, clock, random, config.patience_s)
+    def __init__(self, stub: ChainAsyncStub, config: ChainConfig, clock: Clock, random: Random) -> None:
+        self._stub = stub
+        self._caches = Caches(config.permissions_cached, config.objects_cached)
+        self._events = EventLog()
+        self._follower = Follower(self._blocks, self._hear, clock, random, config.patience_s)
+        self._sent: Recent[TxHash, int] = Recent(SENT_KEPT)
         self._chain_id: str | None = None
 
     async def follow(self) -> None:
@@ -82,7 +87,13 @@ class DevChainClient:
         return params
 
     async def head_bucket(self, bucket: str) -> Bucket:
-        return wire.bucket(await self._stub.HeadBucket(pb.HeadBucketRequest(bucket=bucket)))
+        known = self._caches.bucket(bucket) if self._follower.connected else None
+        if known is not None:
+            return known
+        ticket = self._caches.ticket
+        found = wire.bucket(await self._stub.HeadBucket(pb.HeadBucketRequest(bucket=bucket)))
+        self._caches.keep_bucket(found, ticket)
+        return found
 
     async def list_buckets(self, owner: Address) -> list[Bucket]:
         reply = await self._stub.ListBuckets(pb.ListBucketsRequest(owner=owner))
@@ -92,8 +103,14 @@ class DevChainClient:
         request = pb.HeadObjectRequest(bucket=bucket, object_name=object_name)
         return wire.chain_object(await self._stub.HeadObject(request))
 
-    async def head_object_by_id(self, object_id: ObjectId) -> ChainObject:
-        return wire.chain_object(await self._stub.HeadObjectById(pb.HeadObjectByIdRequest(object_id=object_id)))
+    async def head_object_by_id(self, object_id: ObjectId, *, newest: bool = False) -> ChainObject:
+        known = self._caches.object(object_id) if self._follower.connected and not newest else None
+        if known is not None:
+            return known
+        ticket = self._caches.ticket
+        found = wire.chain_object(await self._stub.HeadObjectById(pb.HeadObjectByIdRequest(object_id=object_id)))
+        self._caches.keep_object(found, ticket)
+        return found
 
     async def list_objects(
         self, *, bucket: str = "", secondary: Address | None = None, after: ObjectId = NO_OBJECT, limit: int = 100
@@ -105,13 +122,12 @@ class DevChainClient:
         self, operator: Address | None, bucket: str, object_name: str | None, action: Action
     ) -> bool:
         question = (operator, bucket, object_name, action)
-        known = self._caches.permission(question) if self._follower.connected else None
+        known = self._caches.permissions.get(question) if self._follower.connected else None
         if known is not None:
             return known
-        height = self._follower.newest.height
-        reply = await self._stub.VerifyPermission(wire.permission_request_pb(*question))
-        answer = wire.allowed(reply)
-        self._caches.keep_permission(question, answer, height)
+        ticket = self._caches.ticket
+        answer = wire.allowed(await self._stub.VerifyPermission(wire.permission_request_pb(*question)))
+        self._caches.keep_permission(question, answer, ticket)
         return answer
 
     async def storage_providers(self) -> dict[Address, StorageProvider]:
@@ -129,20 +145,31 @@ class DevChainClient:
         return wire.account(await self._stub.GetAccount(pb.GetAccountRequest(address=address)))
 
     async def events(self, after_height: int, limit_blocks: int) -> tuple[int, list[ChainEvent]]:
+        known = self._events.after(after_height, limit_blocks) if self._follower.connected else None
+        if known is not None:
+            return known
         request = pb.GetEventsRequest(after_height=after_height, limit_blocks=limit_blocks)
         reply = await self._stub.GetEvents(request)
+        await self._caught_up(reply.last_height)
         return reply.last_height, [wire.event(event) for event in reply.events]
 
     # --- transactions and blocks
 
     async def broadcast(self, signed_tx: bytes) -> TxHash:
+        """Noted before it is sent: from then on the stream, while it is up, shows the block that it comes into."""
+        if self._follower.connected:
+            self._sent.put(hash_of(signed_tx), self._follower.connections)
         return wire.tx_hash((await self._stub.Broadcast(pb.BroadcastRequest(signed_tx=signed_tx))).tx_hash)
 
     async def wait_tx(self, tx_hash: TxHash, until_height: int) -> TxResult:
-        """Asks at the start, when the stream shows the transaction, and after each gap in the stream."""
+        """From the news of its block. Asks at the start, if it may have been in a block before the stream was up, after
+        each gap, and before it gives up."""
         follower = self._follower
         with follower.watch(tx_hash) as watch:
-            while True:
+            watch.result = self._caches.results.get(tx_hash) if follower.connected else None
+            if watch.result is None and self._sent_in_sight(tx_hash):
+                await follower.until(partial(_worth_asking, follower, watch, until_height, follower.connections))
+            while watch.result is None:
                 connections, height = follower.connections, follower.newest.height
                 watch.seen = False
                 try:
@@ -151,10 +178,16 @@ class DevChainClient:
                     await self._moved(connections, height)
                     continue
                 if result is not None:
-                    return await self._caught_up(result)
-                if height > until_height and follower.connections:
+                    await self._caught_up(result.height)
+                    return result
+                if height > until_height and follower.connections and not watch.seen:
                     raise TxNotSeen(tx_hash)
                 await follower.until(partial(_worth_asking, follower, watch, until_height, connections))
+            return watch.result
+
+    def _sent_in_sight(self, tx_hash: TxHash) -> bool:
+        """Whether the stream has been up since before the transaction was sent, and has shown it in no block."""
+        return self._follower.connected and self._sent.get(tx_hash) == self._follower.connections
 
     async def next_block(self, after_height: int) -> Block:
         follower = self._follower
@@ -177,15 +210,21 @@ class DevChainClient:
         follower = self._follower
         await follower.until(lambda: follower.connections != connections or follower.newest.height != height)
 
-    async def _caught_up(self, result: TxResult) -> TxResult:
+    async def _caught_up(self, height: int) -> None:
         """What is asked after this must not be answered from before that block."""
         follower = self._follower
-        await follower.until(lambda: not follower.connected or follower.newest.height >= result.height)
-        return result
+        await follower.until(lambda: not follower.connected or follower.newest.height >= height)
 
-    async def _blocks(self) -> AsyncIterator[Block]:
+    def _hear(self, told: News | None) -> None:
+        self._caches.hear(told)
+        self._events.hear(None if told is None else told.block)
+        if told is not None:
+            for tx_hash in told.block.tx_hashes:
+                self._sent.forget(tx_hash)
+
+    async def _blocks(self) -> AsyncIterator[News]:
         async for message in self._stub.Follow(pb.FollowRequest(), timeout=STREAM_S, wait_for_ready=True):
-            yield wire.block(message)
+            yield news(message)
 
 
 def _worth_asking(follower: Follower, watch: Watch, until_height: int, connections: int) -> bool:
@@ -202,7 +241,7 @@ async def open_dev_chain(
     spawn: runs the task that follows the chain; told of it when that fails by our own mistake
     """
     async with dial(address, timeout_s=config.call_timeout_s) as channel:
-        client = DevChainClient(channel, config, clock, random)
+        client = DevChainClient(ChainStub(channel), config, clock, random)
         following = spawn(client.follow(), "follow chain")
         try:
             yield client

@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from random import Random
 from typing import Final
 
+from chain.dev.news import News
 from sp.domain.errors import ServiceUnavailable, SpError
 from sp.domain.ids import TxHash
-from sp.domain.ledger import Block
+from sp.domain.ledger import Block, TxResult
 from sp.runtime.clock import Clock
 from sp.runtime.log import get_logger
 
@@ -23,14 +24,15 @@ log = get_logger(__name__)
 
 @dataclass(eq=False, slots=True)
 class Watch:
-    """seen: the transaction was in a block since this was set to False"""
+    """seen: the transaction was in a block since this was set to False; result: as far as the block's news said it"""
 
     seen: bool = False
+    result: TxResult | None = None
 
 
 class Follower:
     """stream:      opens a stream that begins with the newest block and goes on without end; it waits for the node
-    on_block:    told of every block, before anyone who waits; and, with None, that a new stream begins: what happened
+    on_news:     told of every block, before anyone who waits; and, with None, that a new stream begins: what happened
                  since the old one ended is not known
     patience_s:  how long a wait goes on without a stream
 
@@ -41,8 +43,8 @@ class Follower:
 
     def __init__(
         self,
-        stream: Callable[[], AsyncIterator[Block]],
-        on_block: Callable[[Block | None], None],
+        stream: Callable[[], AsyncIterator[News]],
+        on_news: Callable[[News | None], None],
         clock: Clock,
         random: Random,
         patience_s: float,
@@ -51,7 +53,7 @@ class Follower:
         self.connections = 0
         self.newest = Block(0, 0)
         self._stream = stream
-        self._on_block = on_block
+        self._on_news = on_news
         self._clock = clock
         self._random = random
         self._patience_s = patience_s
@@ -66,8 +68,8 @@ class Follower:
             before = self.connections
             try:
                 async with aclosing(self._stream()) as blocks:  # type: ignore[type-var]  # a generator, as all are
-                    async for block in blocks:
-                        self._hear(block)
+                    async for news in blocks:
+                        self._hear(news)
                 log.info("chain stream ended")
             except SpError as error:
                 log.warning("chain stream lost", error=type(error).__name__, reason=str(error))
@@ -105,16 +107,16 @@ class Follower:
             if not watches:
                 del self._watches[tx_hash]
 
-    def _hear(self, block: Block) -> None:
+    def _hear(self, news: News) -> None:
         if not self.connected:
             self.connected = True
             self.connections += 1
-            self._on_block(None)
-        self.newest = block
-        self._on_block(block)
-        for tx_hash in block.tx_hashes:
+            self._on_news(None)
+        self.newest = news.block
+        self._on_news(news)
+        for tx_hash in news.block.tx_hashes:
             for watch in self._watches.get(tx_hash, ()):
-                watch.seen = True
+                watch.seen, watch.result = True, news.results.get(tx_hash)
         self._tell()
 
     def _lose(self) -> None:

@@ -44,7 +44,7 @@ class LocalChain:
     async def head_object(self, bucket: str, object_name: str) -> ChainObject:
         return queries.head_object(self._node.state, bucket, object_name)
 
-    async def head_object_by_id(self, object_id: ObjectId) -> ChainObject:
+    async def head_object_by_id(self, object_id: ObjectId, *, newest: bool = False) -> ChainObject:
         return queries.head_object_by_id(self._node.state, object_id)
 
     async def list_objects(

@@ -115,14 +115,15 @@ class Node:
         return self.newest
 
     async def follow(self, after_height: int) -> AsyncIterator[Block]:
-        """Blocks above `after_height` (0: from the newest on) as they come, without end, until the node stops.
+        """Blocks above `after_height` (0: from the newest on) as they come, until the node stops, or has forgotten
+        some that were not told yet.
 
         In order. Those without transactions are left out where a newer one exists already.
         """
         seen = after_height or self.newest.height - 1
         if seen > self.newest.height:  # asked by someone who knew another chain
             seen = self.newest.height - 1
-        while not self.stopping.is_set():
+        while not self.stopping.is_set() and seen >= min(self.history.forgotten, self.newest.height - 1):
             blocks = self.history.blocks_after(seen, BLOCKS_PER_STEP)
             if not blocks and seen < self.newest.height:
                 blocks = [self.newest]

@@ -8,7 +8,7 @@ from typing import Final
 from chain.dev.codes import Code
 from chain.dev.state import Policy, State
 from sp.domain.ids import Address
-from sp.domain.ledger import Action, Bucket, ChainEvent, ChainObject, Effect, Visibility
+from sp.domain.ledger import Action, Bucket, ChainEvent, ChainObject, Effect, EventType, Visibility
 from sp.domain.messages import MsgDeletePolicy, MsgPutPolicy
 
 PUBLIC_OBJECT_ACTIONS: Final = frozenset({Action.GET_OBJECT, Action.COPY_OBJECT, Action.EXECUTE_OBJECT})
@@ -83,7 +83,7 @@ def put_policy(state: State, message: MsgPutPolicy) -> list[ChainEvent]:
         state.bucket_policies.setdefault(bucket.id, {})[message.principal] = policy
     else:
         state.object_policies.setdefault(of.id, {})[message.principal] = policy
-    return []
+    return [_told(state, EventType.PUT_POLICY, message)]
 
 
 def delete_policy(state: State, message: MsgDeletePolicy) -> list[ChainEvent]:
@@ -94,7 +94,7 @@ def delete_policy(state: State, message: MsgDeletePolicy) -> list[ChainEvent]:
     del held[message.principal]
     if not held:
         forget_bucket(state, bucket) if of is None else forget_object(state, of)
-    return []
+    return [_told(state, EventType.DELETE_POLICY, message)]
 
 
 def forget_bucket(state: State, bucket: Bucket) -> None:
@@ -103,6 +103,11 @@ def forget_bucket(state: State, bucket: Bucket) -> None:
 
 def forget_object(state: State, of: ChainObject) -> None:
     state.object_policies.pop(of.id, None)
+
+
+def _told(state: State, type: EventType, message: MsgPutPolicy | MsgDeletePolicy) -> ChainEvent:
+    """By names alone: what it is about has not changed itself."""
+    return ChainEvent(state.height, type, message.bucket, message.object_name)
 
 
 def _owned(state: State, message: MsgPutPolicy | MsgDeletePolicy) -> tuple[Bucket, ChainObject | None]:

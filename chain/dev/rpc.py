@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import AsyncIterator
 from typing import Any, Final
 
 from chain.dev import queries
 from chain.dev.faults import Faults
+from chain.dev.news import news_pb
 from chain.dev.node import Node
 from proto import chain_pb2 as pb
 from proto.chain_pb2_grpc import ChainServicer
@@ -14,18 +16,21 @@ from proto.common_pb2 import Empty
 from sp.domain.addresses import parse_address
 from sp.domain.errors import InvalidRequest
 from sp.domain.ids import ObjectId
-from sp.domain.ledger import Action
+from sp.domain.ledger import Action, Block
 from sp.wire import chain as wire
 from sp.wire import common
 
 SERVICE: Final = "greenfield_sp.chain.v1.Chain"
 MAX_OBJECTS: Final = 100
 """In one answer: with the longest names and updates under way it still fits into one message."""
+NEWS_KEPT: Final = 8
+"""Of so many newest blocks, for followers who are a little late."""
 
 
 class ChainRpc(ChainServicer):
     def __init__(self, node: Node) -> None:
         self._node = node
+        self._news: OrderedDict[int, pb.News] = OrderedDict()
 
     async def GetStatus(self, request: pb.GetStatusRequest, context: Any) -> pb.GetStatusReply:
         genesis, interval_ms = self._node.state.genesis, self._node.config.block_interval_ms
@@ -95,9 +100,17 @@ class ChainRpc(ChainServicer):
         )
         return pb.GetEventsReply(last_height=last_height, events=[wire.event_pb(event) for event in events])
 
-    async def Follow(self, request: pb.FollowRequest, context: Any) -> AsyncIterator[pb.Block]:
+    async def Follow(self, request: pb.FollowRequest, context: Any) -> AsyncIterator[pb.News]:
         async for block in self._node.follow(request.after_height):
-            yield wire.block_pb(block)
+            yield self._news_of(block)
+
+    def _news_of(self, block: Block) -> pb.News:
+        """Made once for all followers who keep up."""
+        if block.height not in self._news:
+            self._news[block.height] = news_pb(block, self._node.state, self._node.history)
+            if len(self._news) > NEWS_KEPT:
+                self._news.popitem(last=False)
+        return self._news[block.height]
 
     async def SetFaults(self, request: pb.SetFaultsRequest, context: Any) -> Empty:
         if not self._node.config.faults:

@@ -188,6 +188,8 @@ class EventType(IntEnum):
     STORAGE_PROVIDER_FORCED_EXIT = 16
     COMPLETE_STORAGE_PROVIDER_EXIT = 17
     COMPLETE_SWAP_IN = 18  # one column of one object has another holder
+    PUT_POLICY = 19
+    DELETE_POLICY = 20
 
 
 NO_OBJECT: Final = ObjectId(0)

@@ -6,9 +6,10 @@ the wrong form.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from enum import IntEnum
-from typing import TypeVar
+from typing import Final, TypeVar
 
 from proto import chain_pb2 as pb
 from sp.domain.addresses import parse_address as address
@@ -36,6 +37,8 @@ from sp.wire.common import checksum
 
 E = TypeVar("E", bound=IntEnum)
 
+_TX_HASH: Final = re.compile(r"[0-9a-f]{64}")
+
 
 def enum_member(kind: type[E], number: int) -> E:
     try:
@@ -58,7 +61,7 @@ def operator(text: str) -> Address | None:
 
 
 def tx_hash(text: str) -> TxHash:
-    if len(text) != 64 or not all(digit in "0123456789abcdef" for digit in text):
+    if _TX_HASH.fullmatch(text) is None:
         raise InvalidRequest("a transaction's hash is 64 lower-case hex digits")
     return TxHash(text)
 
@@ -276,6 +279,22 @@ def tx_result_pb(value: TxResult, body: bytes | None) -> pb.GetTxReply:
         log=value.log,
         object_id=value.object_id or 0,
         body=pb.TxBody.FromString(body) if body is not None else None,
+    )
+
+
+def outcome(height: int, message: pb.TxOutcome) -> TxResult:
+    """height: of its block"""
+    created = ObjectId(message.object_id) if message.object_id else None
+    return TxResult(tx_hash(message.tx_hash), height, message.code, message.codespace, message.log, created)
+
+
+def outcome_pb(value: TxResult) -> pb.TxOutcome:
+    return pb.TxOutcome(
+        tx_hash=value.tx_hash,
+        code=value.code,
+        codespace=value.codespace,
+        log=value.log,
+        object_id=value.object_id or 0,
     )
 
 

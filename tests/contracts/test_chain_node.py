@@ -19,12 +19,13 @@ from chain.dev.app import running
 from chain.dev.client import DevChainClient
 from chain.dev.faults import Faults
 from chain.dev.local import LocalChain
+from chain.dev.news import News
 from chain.dev.node import RESERVED_AHEAD, Node
 from chain.dev.store import open_store
 from chain.open import open_chain
 from chain.tx import hash_of, signer_of
 from sp.domain.errors import InvalidRequest, ServiceUnavailable
-from sp.domain.ledger import Block, ChainEvent, ObjectStatus
+from sp.domain.ledger import ChainEvent, ObjectStatus
 from sp.domain.messages import TxMessage
 from sp.runtime.clock import ManualClock, SystemClock
 from sp.runtime.parts import Parts
@@ -114,16 +115,17 @@ async def test_a_result_is_told_only_when_its_block_was_heard_of_so_that_no_memo
 ) -> None:
     async with a_node(tmp_path) as node, a_client(tmp_path) as chain:
         await chain.next_block(-1)
-        held: list[Block] = []
+        held: list[News] = []
         hear = chain._follower._hear
         monkeypatch.setattr(chain._follower, "_hear", held.append)
         await do(LocalChain(node), create_bucket())
         waiting = asyncio.create_task(chain.wait_tx(hash_of(signed(create_bucket(), 0)), NEVER))
         for _ in range(3):  # answers come in the order of the questions
-            await chain.head_bucket("photos")
+            await chain.account(ALICE)
         assert not waiting.done()
         monkeypatch.undo()
-        hear(node.newest)
+        for told in held:
+            hear(told)
         assert (await waiting).height == (await chain.latest_block()).height
 
 

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 
+import spdb.received
 from sp.domain.approvals import ObjectRef
 from sp.domain.errors import InvalidRequest
 from sp.domain.ids import Checksum, ObjectId, RedundancyIndex, SegmentIndex
@@ -95,6 +96,37 @@ async def test_only_a_signed_group_becomes_sealed(world: World) -> None:
     await world.received.sign(*KEY, HASH, CHECKSUMS)
     await world.received.mark_sealed(*KEY)
     assert (await world.received.get(*KEY))[0].state is ReceivedState.SEALED
+
+
+async def test_of_many_groups_the_signed_ones_become_sealed_at_once(world: World) -> None:
+    others = [replace(SUBJECT, object_id=ObjectId(SUBJECT.object_id + number)) for number in range(3)]
+    for subject in others:
+        await world.received.open(subject, C(2), ASKER)
+    for subject in others[:2]:
+        await world.received.sign(subject.object_id, 0, C(2), HASH, CHECKSUMS)
+    await world.received.mark_all_sealed([(subject.object_id, 0, C(2)) for subject in reversed(others)])
+    await world.received.mark_all_sealed([(ObjectId(999), 0, C(2))])
+    await world.received.mark_all_sealed([])
+    found = await world.received.of_objects([subject.object_id for subject in others])
+    assert [group.state for group in found] == [ReceivedState.SEALED, ReceivedState.SEALED, ReceivedState.RECEIVING]
+
+
+async def test_groups_of_objects_come_in_pages_with_all_their_columns_and_no_others(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(spdb.received, "PAGE", 2)
+    others = [replace(SUBJECT, object_id=ObjectId(SUBJECT.object_id + number)) for number in range(3)]
+    for subject in others:
+        for index in (4, 1):
+            await world.received.open(subject, C(index), ASKER)
+    asked = [others[2].object_id, others[0].object_id, ObjectId(2**64 - 1)]
+    first = await world.received.of_objects(asked)
+    last = first[-1]
+    second = await world.received.of_objects(asked, (last.object.object_id, 0, last.redundancy_index))
+    assert [(group.object.object_id, group.redundancy_index) for group in [*first, *second]] == [
+        (subject.object_id, index) for subject in (others[0], others[2]) for index in (1, 4)
+    ]
+    assert await world.received.of_objects([]) == []
 
 
 async def test_unsealed_groups_come_longest_untouched_first(world: World) -> None:

@@ -55,7 +55,7 @@ class _Store(gw.Store):
 
 
 class _Chain(gw.FakeChain):
-    async def head_object_by_id(self, object_id: ObjectId) -> ChainObject:
+    async def head_object_by_id(self, object_id: ObjectId, *, newest: bool = False) -> ChainObject:
         found = [each for each in self.objects.values() if each.id == object_id]
         if not found:
             raise NoSuchObjectId(object_id)

@@ -2,33 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from random import Random
-from typing import cast
+from typing import Any, cast
 
+from chain.config import ChainConfig
+from chain.dev.client import DevChainClient, Spawn
 from chain.dev.config import ChainNodeConfig
 from chain.dev.genesis import Genesis
 from chain.dev.history import History
-from chain.dev.local import LocalChain
 from chain.dev.node import Node
+from chain.dev.rpc import ChainRpc
 from chain.dev.state import State, initial_state
 from chain.dev.store import LoggedBlock, Store
+from proto import chain_pb2 as pb
 from sp.domain.errors import ServiceUnavailable, SpError
-from sp.domain.ids import Address, ObjectId, TxHash
-from sp.domain.ledger import (
-    NO_OBJECT,
-    Action,
-    Block,
-    Bucket,
-    ChainAccount,
-    ChainEvent,
-    ChainObject,
-    StorageProvider,
-    TxResult,
-)
-from sp.domain.params import StorageParams
 from sp.runtime.clock import Clock
 from sp.runtime.pool import CpuPool
 
@@ -70,25 +62,66 @@ def memory_node(config: ChainNodeConfig, genesis: Genesis, clock: Clock, threads
 @dataclass(slots=True)
 class ChainRates:
     """unavailable: a call fails; landed: a broadcast arrives and its answer is lost; dropped: a transaction is taken
-    and forgotten; late: it arrives minutes after its sender was told that it had not"""
+    and forgotten; late: it arrives minutes after its sender was told that it had not; torn: the stream of blocks breaks
+    before one of them; lagging: one is heard of long after it was made, and so are those behind it"""
 
     unavailable: float = 0.0
     landed: float = 0.0
     dropped: float = 0.0
     late: float = 0.0
+    torn: float = 0.0
+    lagging: float = 0.0
+
+
+Call = Callable[[Any, Any], Awaitable[Any]]
 
 
 @dataclass(slots=True)
-class UnreliableChain:
-    """chain.client.Chain as one provider reaches it."""
+class UnreliableStub:
+    """In the place of a ChainStub: the node as one provider reaches it, so that its client, with all that this
+    remembers, is the one that runs outside of the simulation. Questions and answers each take their time."""
 
-    true: LocalChain
     node: Node
     rates: ChainRates
     chance: Random
     pause: Callable[[], Awaitable[None]]
     count: Callable[[str], None]
     later: Callable[[float, Callable[[], object]], None]
+    _rpc: ChainRpc = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._rpc = ChainRpc(self.node)
+
+    def __getattr__(self, method: str) -> Callable[[Any], Awaitable[Any]]:
+        return partial(self._call, getattr(self._rpc, method))
+
+    async def Broadcast(self, request: pb.BroadcastRequest) -> pb.BroadcastReply:
+        await self._way()
+        if self._strikes(self.rates.late, "transaction arrived late, after its sender was told that it failed"):
+            self.later(self.chance.uniform(5.0, 300.0), lambda: self._too_late(request.signed_tx))
+            raise ServiceUnavailable("chain", "no answer to a broadcast")
+        with self._dropping(self._strikes(self.rates.dropped, "transaction taken by the chain and dropped")):
+            reply = await self._rpc.Broadcast(request, None)
+        if self._strikes(self.rates.landed, "broadcast landed, its answer was lost"):
+            raise ServiceUnavailable("chain", "no answer to a broadcast")
+        await self.pause()
+        return reply
+
+    async def Follow(self, request: pb.FollowRequest, **_: object) -> AsyncIterator[pb.News]:
+        await self._way()
+        async for news in self._rpc.Follow(request, None):
+            await self.pause()
+            if self._strikes(self.rates.lagging, "blocks heard of late"):
+                await asyncio.sleep(self.chance.uniform(0.5, 20.0))
+            if self._strikes(self.rates.torn, "stream of blocks broke"):
+                raise ServiceUnavailable("chain", "the stream broke")
+            yield news
+
+    async def _call(self, call: Call, request: Any) -> Any:
+        await self._way()
+        reply = await call(request, None)
+        await self.pause()
+        return reply
 
     async def _way(self) -> None:
         await self.pause()
@@ -100,63 +133,6 @@ class UnreliableChain:
             return False
         self.count(kind)
         return True
-
-    async def chain_id(self) -> str:
-        return await self.true.chain_id()
-
-    async def latest_block(self) -> Block:
-        return await self.true.latest_block()
-
-    async def params_at(self, time_s: int) -> StorageParams:
-        await self._way()
-        return await self.true.params_at(time_s)
-
-    async def head_bucket(self, bucket: str) -> Bucket:
-        await self._way()
-        return await self.true.head_bucket(bucket)
-
-    async def list_buckets(self, owner: Address) -> list[Bucket]:
-        await self._way()
-        return await self.true.list_buckets(owner)
-
-    async def head_object(self, bucket: str, object_name: str) -> ChainObject:
-        await self._way()
-        return await self.true.head_object(bucket, object_name)
-
-    async def head_object_by_id(self, object_id: ObjectId) -> ChainObject:
-        await self._way()
-        return await self.true.head_object_by_id(object_id)
-
-    async def list_objects(
-        self, *, bucket: str = "", secondary: Address | None = None, after: ObjectId = NO_OBJECT, limit: int = 100
-    ) -> list[ChainObject]:
-        await self._way()
-        return await self.true.list_objects(bucket=bucket, secondary=secondary, after=after, limit=limit)
-
-    async def verify_permission(
-        self, operator: Address | None, bucket: str, object_name: str | None, action: Action
-    ) -> bool:
-        await self._way()
-        return await self.true.verify_permission(operator, bucket, object_name, action)
-
-    async def storage_providers(self) -> dict[Address, StorageProvider]:
-        return await self.true.storage_providers()
-
-    async def account(self, address: Address) -> ChainAccount:
-        await self._way()
-        return await self.true.account(address)
-
-    async def broadcast(self, signed_tx: bytes) -> TxHash:
-        await self._way()
-        if self._strikes(self.rates.late, "transaction arrived late, after its sender was told that it failed"):
-            self.later(self.chance.uniform(5.0, 300.0), lambda: self._too_late(signed_tx))
-            raise ServiceUnavailable("chain", "no answer to a broadcast")
-        with self._dropping(self._strikes(self.rates.dropped, "transaction taken by the chain and dropped")):
-            tx_hash = await self.true.broadcast(signed_tx)
-        if self._strikes(self.rates.landed, "broadcast landed, its answer was lost"):
-            raise ServiceUnavailable("chain", "no answer to a broadcast")
-        await self.pause()
-        return tx_hash
 
     @contextmanager
     def _dropping(self, dropped: bool) -> Iterator[None]:
@@ -175,13 +151,16 @@ class UnreliableChain:
         except SpError:
             self.count("late transaction refused, its nonce was taken by then")
 
-    async def wait_tx(self, tx_hash: TxHash, until_height: int) -> TxResult:
-        await self._way()
-        return await self.true.wait_tx(tx_hash, until_height)
 
-    async def events(self, after_height: int, limit_blocks: int) -> tuple[int, list[ChainEvent]]:
-        await self._way()
-        return await self.true.events(after_height, limit_blocks)
-
-    async def next_block(self, after_height: int) -> Block:
-        return await self.true.next_block(after_height)
+@asynccontextmanager
+async def open_sim_chain(
+    stub: UnreliableStub, config: ChainConfig, clock: Clock, chance: Random, spawn: Spawn
+) -> AsyncIterator[DevChainClient]:
+    """As `open_dev_chain`, over a stub that needs no network."""
+    client = DevChainClient(cast(Any, stub), config, clock, chance)
+    following = spawn(client.follow(), "follow chain")
+    try:
+        yield client
+    finally:
+        following.cancel()
+        await asyncio.wait([following])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from random import Random
@@ -18,7 +18,8 @@ import receiver.app
 import signer.app
 import tasknode.app
 import uploader.app
-from chain.dev.local import LocalChain
+from chain.config import ChainConfig
+from chain.dev.client import DevChainClient
 from downloader.client import Downloader
 from sp.domain.errors import SpError
 from sp.domain.ids import Address, JobId, SegmentIndex
@@ -29,7 +30,7 @@ from spdb.database import Database
 from spdb.models.small_segments import small_segments
 from tasknode.client import TaskNode
 from tests.sim import guard
-from tests.sim.chain import ChainRates, UnreliableChain
+from tests.sim.chain import ChainRates, UnreliableStub, open_sim_chain
 from tests.sim.clock import SimClock
 from tests.sim.database import ChanceFaults, NoFaults, SimDatabase, memory_database
 from tests.sim.disk import ChanceFails, Disk, SimStore
@@ -200,8 +201,9 @@ class SimProvider:
     async def _parts(self) -> AsyncIterator[Parts]:
         file = ConfigFile.from_mapping(self.site.sections, self.site.dir)
         async with SimParts(file, self.clock, self.chance) as parts:
-            for key, opened in (("spdb", self._database()), ("piece_store", self._store()), ("chain", self._chain())):
+            for key, opened in (("spdb", self._database()), ("piece_store", self._store())):
                 await parts.once(key, _yielding(opened))
+            await parts.once("chain", lambda: self._chain(parts))
             yield parts
 
     def _database(self) -> SimDatabase:
@@ -215,11 +217,10 @@ class SimProvider:
             self.disk, self.world.pause, ChanceFails(self.chance, self.world.count, lambda: self.rates.disk)
         )
 
-    def _chain(self) -> UnreliableChain:
-        node = self.world.node
-        return UnreliableChain(
-            LocalChain(node), node, self.rates.chain, self.chance, self.world.pause, self.world.count, self.world.later
-        )
+    def _chain(self, parts: Parts) -> AbstractAsyncContextManager[DevChainClient]:
+        world = self.world
+        stub = UnreliableStub(world.node, self.rates.chain, self.chance, world.pause, world.count, world.later)
+        return open_sim_chain(stub, ChainConfig(), self.clock, self.chance, parts.spawn)
 
 
 def _yielding(value: Any) -> Callable[[], Any]:

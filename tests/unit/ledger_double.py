@@ -127,7 +127,7 @@ class LedgerDouble:
                 return found
         raise NoSuchObject(bucket, object_name)
 
-    async def head_object_by_id(self, object_id: ObjectId) -> ChainObject:
+    async def head_object_by_id(self, object_id: ObjectId, *, newest: bool = False) -> ChainObject:
         if object_id not in self.objects:
             raise NoSuchObjectId(object_id)
         return self.objects[object_id]

@@ -11,12 +11,13 @@ import pytest
 
 from chain.dev.caches import Caches
 from chain.dev.follower import LAST_RETRY_S, Follower
+from chain.dev.news import News
 from sp.domain.errors import ServiceUnavailable
 from sp.domain.ids import TxHash
 from sp.domain.ledger import Action, Block, ChainEvent, EventType
 from sp.domain.params import StorageParams
 from sp.runtime.clock import ManualClock
-from tests.chain_world import ALICE, BOB, SPS
+from tests.chain_world import ALICE, SPS
 
 PARAMS = StorageParams()
 OTHER = replace(PARAMS, max_segment_size=5)
@@ -29,10 +30,10 @@ def block(height: int, time_s: int, *kinds: EventType) -> Block:
 
 
 def caches(*blocks: Block) -> Caches:
-    made = Caches(permissions_limit=2)
+    made = Caches(permissions_limit=2, objects_limit=3)
     made.hear(None)
     for one in blocks:
-        made.hear(one)
+        made.hear(News(one))
     return made
 
 
@@ -44,7 +45,7 @@ def test_one_answer_serves_all_times_since_the_stream_began_up_to_the_newest_blo
     known.keep_params(105, PARAMS, known.params_ticket)
     assert [known.params_at(time_s) for time_s in (101, 105, 110)] == [PARAMS] * 3
     assert [known.params_at(time_s) for time_s in (99, 100, 111)] == [None] * 3
-    known.hear(block(3, 111))
+    known.hear(News(block(3, 111)))
     assert known.params_at(111) == PARAMS
 
 
@@ -57,15 +58,15 @@ def test_times_before_the_stream_began_are_remembered_one_by_one() -> None:
 def test_an_answer_about_the_future_is_not_remembered() -> None:
     known = caches(block(1, 100), block(2, 110))
     known.keep_params(120, PARAMS, known.params_ticket)
-    known.hear(block(3, 130))
+    known.hear(News(block(3, 130)))
     assert known.params_at(120) is None
 
 
 def test_a_change_of_parameters_holds_from_the_second_after_its_block() -> None:
     known = caches(block(1, 100), block(2, 110))
     known.keep_params(105, PARAMS, known.params_ticket)
-    known.hear(block(3, 120, EventType.PARAMS_CHANGED))
-    known.hear(block(4, 130))
+    known.hear(News(block(3, 120, EventType.PARAMS_CHANGED)))
+    known.hear(News(block(4, 130)))
     assert known.params_at(125) is None
     known.keep_params(121, OTHER, known.params_ticket)
     assert (known.params_at(121), known.params_at(130)) == (OTHER, OTHER)
@@ -75,7 +76,7 @@ def test_a_change_of_parameters_holds_from_the_second_after_its_block() -> None:
 def test_an_answer_from_before_a_change_is_not_remembered_after_it() -> None:
     known = caches(block(1, 100), block(2, 110))
     params_ticket, providers_ticket = known.params_ticket, known.providers.ticket
-    known.hear(block(3, 120, EventType.PARAMS_CHANGED, EventType.PROVIDERS_CHANGED))
+    known.hear(News(block(3, 120, EventType.PARAMS_CHANGED, EventType.PROVIDERS_CHANGED)))
     known.keep_params(105, PARAMS, params_ticket)
     known.providers.keep(PROVIDERS, providers_ticket)
     assert known.params_at(105) is None
@@ -87,36 +88,11 @@ def test_after_a_gap_in_the_stream_nothing_is_remembered() -> None:
     known.keep_params(105, PARAMS, known.params_ticket)
     known.keep_params(90, PARAMS, known.params_ticket)
     known.providers.keep(PROVIDERS, known.providers.ticket)
-    known.keep_permission(ASKED, True, 2)
+    known.keep_permission(ASKED, True, known.ticket)
     known.hear(None)
-    known.hear(block(2, 110))
+    known.hear(News(block(2, 110)))
     assert (known.params_at(105), known.params_at(90), known.providers.value) == (None, None, None)
-    assert known.permission(ASKED) is None
-
-
-# --- permissions --------------------------------------------------------------------------------------------------
-
-
-def test_a_permission_is_remembered_until_the_next_block() -> None:
-    known = caches(block(1, 100))
-    known.keep_permission(ASKED, True, 1)
-    assert known.permission(ASKED) is True
-    known.hear(block(2, 101))
-    assert known.permission(ASKED) is None
-
-
-def test_a_permission_asked_for_before_a_block_is_not_remembered_after_it() -> None:
-    known = caches(block(1, 100), block(2, 101))
-    known.keep_permission(ASKED, True, 1)
-    assert known.permission(ASKED) is None
-
-
-def test_only_so_many_permissions_are_remembered() -> None:
-    known = caches(block(1, 100))
-    for bucket in ("a", "b", "c"):
-        known.keep_permission((BOB, bucket, None, Action.GET_OBJECT), False, 1)
-    remembered = [known.permission((BOB, bucket, None, Action.GET_OBJECT)) for bucket in ("a", "b", "c")]
-    assert remembered == [None, False, False]
+    assert known.permissions.get(ASKED) is None
 
 
 # --- the stream ---------------------------------------------------------------------------------------------------
@@ -130,14 +106,14 @@ class Streams:
         self.opened = 0
         self.forever = asyncio.Event()
 
-    async def __call__(self) -> AsyncIterator[Block]:
+    async def __call__(self) -> AsyncIterator[News]:
         self.opened += 1
         if not self.scripts:
             await self.forever.wait()
         for step in self.scripts.pop(0):
             if isinstance(step, Exception):
                 raise step
-            yield step
+            yield News(step)
 
 
 def follower(streams: Streams, clock: ManualClock, patience_s: float = 60.0) -> Follower:

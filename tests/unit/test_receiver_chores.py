@@ -1,21 +1,22 @@
 """Following the chain and collecting: what goes, what stays, and that a crash in between does no harm."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from structlog.testing import capture_logs
 
-from receiver.chores import CURSOR, settle
+from receiver.chores import CURSOR, CURSOR_EVERY, settle
 from receiver.config import ReceiverConfig
 from receiver.frames import Frame
 from sp.domain.errors import GroupIncomplete, Overloaded, StoreFailed
-from sp.domain.ids import Address, SegmentIndex
+from sp.domain.ids import Address, ObjectId, SegmentIndex
 from sp.domain.jobs import ReceivedState
 from sp.domain.ledger import ContentUpdate, EventType, ObjectStatus, SpStatus
 from sp.domain.pieces import EcPieceKey
+from spdb.received import GroupKey, Received
 from tests.unit.ledger_double import NOW_S
 from tests.unit.receivers import COLUMN, OBJECT_ID, World, group_of, open_world, piece_frames, reconfigured
 
@@ -158,10 +159,54 @@ async def test_the_cursor_does_not_pass_an_event_that_could_not_be_carried_out(w
     assert await gone(world)
 
 
+async def test_the_cursor_is_written_now_and_then_and_never_ahead_of_what_was_done(world: World) -> None:
+    began = await world.follower.cursors.get(CURSOR)
+    for _ in range(CURSOR_EVERY - 1):
+        world.ledger.block()
+        await follow(world)
+    assert await world.follower.cursors.get(CURSOR) == began
+    world.ledger.block()
+    await follow(world)
+    assert await world.follower.cursors.get(CURSOR) == began + CURSOR_EVERY
+
+
+async def test_a_follower_that_starts_anew_goes_on_from_what_was_written(world: World) -> None:
+    await taken(world)
+    await follow(world)
+    written = await world.follower.cursors.get(CURSOR)
+    world.ledger.seal(OBJECT_ID, named(world))
+    await replace(world.follower).tick()
+    assert await states(world) == [ReceivedState.SEALED]
+    assert await world.follower.cursors.get(CURSOR) == written
+
+
+async def test_the_seals_of_many_objects_are_one_transaction(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    await taken(world)
+    for number in range(1, 4):
+        ref = replace(GROUP.ref, object_id=ObjectId(OBJECT_ID + number))
+        await world.records.open(ref, COLUMN, world.primary.operator)
+        await world.records.sign(ref.object_id, 0, COLUMN, GROUP.root, GROUP.piece_checksums)
+        found = replace(world.ledger.objects[OBJECT_ID], id=ref.object_id, name=f"{number}")
+        world.ledger.objects[found.id] = found
+    for number in range(4):
+        world.ledger.seal(OBJECT_ID + number, named(world))
+    marked: list[int] = []
+    mark = type(world.records).mark_all_sealed
+
+    async def marking(records: Received, keys: Sequence[GroupKey]) -> None:
+        marked.append(len(keys))
+        await mark(records, keys)
+
+    monkeypatch.setattr(type(world.records), "mark_all_sealed", marking)
+    await follow(world)
+    assert marked == [4]
+    assert await states(world) == [ReceivedState.SEALED] * 4
+
+
 async def test_a_new_database_does_not_replay_the_whole_chain(world: World) -> None:
     world.ledger.height = 5_000_000
     await world.follower.cursors.set(CURSOR, 0)
-    assert not await world.follower.tick()
+    assert not await replace(world.follower).tick()
     assert await world.follower.cursors.get(CURSOR) == 5_000_000
 
 
