@@ -69,8 +69,11 @@ def candidates(
 
 @dataclass(frozen=True, slots=True)
 class Asking:
-    """What rounds have in common. busy_until_ms: who said a moment ago that it is at its limit, and until when it is
-    not asked where others are enough"""
+    """What rounds have in common.
+
+    busy_until_ms: who said a moment ago that it is at its limit, and until when it is not asked where others are enough
+    well_ms: when the last success of a provider was recorded; without those that have failed since
+    """
 
     chain: Chain
     signer: Signer
@@ -80,6 +83,7 @@ class Asking:
     random: random.Random
     config: P2PConfig
     busy_until_ms: dict[Address, int] = field(default_factory=dict)
+    well_ms: dict[Address, int] = field(default_factory=dict)
 
     async def round(self, wanted: ObjectRef, needed: int, spares: int, exclude: frozenset[Address]) -> Approvals:
         """TooFewApprovals, with every provider's reason."""
@@ -96,6 +100,8 @@ class Asking:
                 await running.run(chosen)
         except TimeoutError:
             log.info("round out of time", object_id=wanted.object_id, accepted=len(running.accepted))
+        if running.answered:
+            await _recorded(self.records.count_approvals(running.answered))
         return running.result(chosen, records)
 
     def busy(self, provider: Address) -> None:
@@ -105,6 +111,7 @@ class Asking:
 
     async def failed(self, provider: Address, error: str) -> None:
         """Record a failure and leave the provider alone for a while, longer each time in a row."""
+        self.well_ms.pop(provider, None)
         known = {record.provider: record.failures for record in await self.records.all()}
         frozen_until_ms = self.clock.now_ms() + self.config.freeze_ms(known.get(provider, 0) + 1)
         await self.records.record_failure(provider, error[:_REASON_CHARS], frozen_until_ms)
@@ -113,7 +120,10 @@ class Asking:
 
 @dataclass(slots=True)
 class _Round:
-    """One question on its way. height: of the chain when it started."""
+    """One question on its way.
+
+    height: of the chain when it started; answered: who has agreed (True) or refused, to be recorded at the end
+    """
 
     asking: Asking
     question: ApprovalRequest
@@ -124,6 +134,7 @@ class _Round:
     accepted: list[Accepted] = field(default_factory=list)
     refused: dict[Address, str] = field(default_factory=dict)
     asked: list[Address] = field(default_factory=list)
+    answered: dict[Address, bool] = field(default_factory=dict)
 
     async def run(self, chosen: Candidates) -> None:
         """Frozen providers are asked when the others cannot be enough, or were not."""
@@ -175,7 +186,7 @@ class _Round:
             await self._ask(provider)
 
     async def _ask(self, provider: StorageProvider) -> None:
-        operator, records = provider.operator, self.asking.records
+        operator = provider.operator
         timeout_s = self.asking.config.ask_timeout_s
         try:
             async with asyncio.timeout(timeout_s):
@@ -184,7 +195,7 @@ class _Round:
         except ApprovalRefused as refusal:
             self.refused[operator] = refusal.reason[:_REASON_CHARS]
             ASKED.labels("refused").inc()
-            await _recorded(records.count_approval(operator, given=False))
+            self.answered[operator] = False
         except TimeoutError:
             await self._blame(operator, DeadlineExceeded(provider.p2p_endpoint, int(timeout_s * 1000)))
         except SpError as error:
@@ -197,7 +208,7 @@ class _Round:
         else:
             self.accepted.append(answer)
             ASKED.labels("accepted").inc()
-            await _recorded(records.count_approval(operator, given=True))
+            self.answered[operator] = True
 
     def _check(self, provider: StorageProvider, answer: Accepted) -> None:
         """SignatureError unless this is the provider's own word on exactly this question."""

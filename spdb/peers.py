@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -38,11 +39,10 @@ class Peers:
         values = {"frozen_until_ms": frozen_until_ms, "last_error": names.clean(error)}
         await self.db.write(lambda c: _upsert(c, provider, now, values, {"failures": 1}))
 
-    async def count_approval(self, provider: Address, *, given: bool) -> None:
-        """It answered a question for an approval."""
+    async def count_approvals(self, answered: Mapping[Address, bool]) -> None:
+        """These answered a question for an approval: given (True) or refused."""
         now = self.clock.now_ms()
-        counter = "approvals_given" if given else "approvals_refused"
-        await self.db.write(lambda c: _upsert(c, provider, now, {}, {counter: 1}))
+        await self.db.write(lambda c: _count(c, answered, now))
 
 
 def _peer_of(row: Row[Any]) -> PeerRecord:
@@ -68,13 +68,35 @@ _BLANK: dict[str, Any] = {
 }
 
 
+def _insert(connection: Connection) -> Any:
+    dialect: Any = postgresql if connection.dialect.name == "postgresql" else sqlite
+    return dialect.insert(peers)
+
+
+def _count(connection: Connection, answered: Mapping[Address, bool], now_ms: int) -> None:
+    """In the order of the addresses, so that two such transactions never wait for each other's rows."""
+    statement = _insert(connection)
+    changed = {name: peers.c[name] + statement.excluded[name] for name in ("approvals_given", "approvals_refused")}
+    changed["updated_at_ms"] = statement.excluded.updated_at_ms
+    rows = [
+        {
+            **_BLANK,
+            "provider": provider,
+            "updated_at_ms": now_ms,
+            "approvals_given": int(answered[provider]),
+            "approvals_refused": int(not answered[provider]),
+        }
+        for provider in sorted(answered)
+    ]
+    connection.execute(statement.on_conflict_do_update(index_elements=[peers.c.provider], set_=changed), rows)
+
+
 def _upsert(
     connection: Connection, provider: Address, now_ms: int, values: dict[str, Any], counted: dict[str, int]
 ) -> None:
     """Set `values` and add `counted` in the provider's row, made when absent."""
-    dialect: Any = postgresql if connection.dialect.name == "postgresql" else sqlite
     fresh = {**_BLANK, **values, **counted, "provider": provider, "updated_at_ms": now_ms}
     changed = {**values, "updated_at_ms": now_ms, **{name: peers.c[name] + n for name, n in counted.items()}}
     connection.execute(
-        dialect.insert(peers).values(**fresh).on_conflict_do_update(index_elements=[peers.c.provider], set_=changed)
+        _insert(connection).values(**fresh).on_conflict_do_update(index_elements=[peers.c.provider], set_=changed)
     )

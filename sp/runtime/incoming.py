@@ -127,10 +127,15 @@ async def _streamed(method: Any, request: Any, context: Context) -> None:
 def _ids(context: Context) -> dict[str, str]:
     """The request id (a new one if the caller sent none) and job id of this call."""
     sent = {name: value for name, value in context.invocation_metadata() or () if isinstance(value, str)}
-    ids = {"request_id": sent.get(REQUEST_ID_KEY, ""), "job_id": sent.get(JOB_ID_KEY, "")}
-    fit = {name: value for name, value in ids.items() if ID.fullmatch(value)}
+    fit = fit_ids(sent.get(REQUEST_ID_KEY, ""), sent.get(JOB_ID_KEY, ""))
     fit.setdefault("request_id", secrets.token_hex(16))
     return fit
+
+
+def fit_ids(request_id: str, job_id: str) -> dict[str, str]:
+    """Those of the ids that somebody else sent which may stand in our log."""
+    ids = {"request_id": request_id, "job_id": job_id}
+    return {name: value for name, value in ids.items() if ID.fullmatch(value)}
 
 
 def _refusal(failure: Exception, name: str) -> SpError:

@@ -64,7 +64,8 @@ async def running(
 ) -> AsyncIterator[Node]:
     async with AsyncExitStack() as stack:
         database = await stack.enter_async_context(open_database(f"sqlite:///{dir}/{provider.record.moniker}.sqlite"))
-        now, records, peers = provider.signer.clock, Peers(database, provider.signer.clock), GrpcPeers(channels)
+        now = provider.signer.clock
+        records, peers = Peers(database, now), GrpcPeers(channels, now)
         config = P2PConfig(ask_timeout_s=5.0, round_timeout_s=5.0)
         asking = Asking(ledger, provider.signer, peers, records, now, Random(1), config)
         answering = Answering(
