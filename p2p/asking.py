@@ -73,6 +73,7 @@ class Asking:
 
     busy_until_ms: who said a moment ago that it is at its limit, and until when it is not asked where others are enough
     well_ms: when the last success of a provider was recorded; without those that have failed since
+    failed_s: when a failure of a provider to answer was recorded last, by the monotonic clock
     """
 
     chain: Chain
@@ -84,6 +85,7 @@ class Asking:
     config: P2PConfig
     busy_until_ms: dict[Address, int] = field(default_factory=dict)
     well_ms: dict[Address, int] = field(default_factory=dict)
+    failed_s: dict[Address, float] = field(default_factory=dict)
 
     async def round(self, wanted: ObjectRef, needed: int, spares: int, exclude: frozenset[Address]) -> Approvals:
         """TooFewApprovals, with every provider's reason."""
@@ -109,8 +111,12 @@ class Asking:
         pause_ms = int(1000 * self.config.busy_pause_s * (1 - self.random.random() / 2))
         self.busy_until_ms[provider] = self.clock.now_ms() + pause_ms
 
-    async def failed(self, provider: Address, error: str) -> None:
-        """Record a failure and leave the provider alone for a while, longer each time in a row."""
+    async def failed(self, provider: Address, error: str, asked_s: float | None = None) -> None:
+        """Record a failure and leave the provider alone for a while, longer each time in a row. Of many questions that
+        were under way at once when it failed, only one failure counts. asked_s: monotonic time of the question"""
+        if asked_s is not None and asked_s < self.failed_s.get(provider, 0.0):
+            return
+        self.failed_s[provider] = self.clock.monotonic_s()
         self.well_ms.pop(provider, None)
         known = {record.provider: record.failures for record in await self.records.all()}
         frozen_until_ms = self.clock.now_ms() + self.config.freeze_ms(known.get(provider, 0) + 1)
@@ -187,7 +193,7 @@ class _Round:
 
     async def _ask(self, provider: StorageProvider) -> None:
         operator = provider.operator
-        timeout_s = self.asking.config.ask_timeout_s
+        timeout_s, asked_s = self.asking.config.ask_timeout_s, self.asking.clock.monotonic_s()
         try:
             async with asyncio.timeout(timeout_s):
                 answer = await self.asking.peers.ask(provider.p2p_endpoint, self.question, self.signature)
@@ -197,14 +203,14 @@ class _Round:
             ASKED.labels("refused").inc()
             self.answered[operator] = False
         except TimeoutError:
-            await self._blame(operator, DeadlineExceeded(provider.p2p_endpoint, int(timeout_s * 1000)))
+            await self._blame(operator, DeadlineExceeded(provider.p2p_endpoint, int(timeout_s * 1000)), asked_s)
         except SpError as error:
             if error.kind is Kind.BUSY:
                 self.refused[operator] = f"busy: {error}"[:_REASON_CHARS]
                 ASKED.labels("busy").inc()
                 self.asking.busy(operator)
             else:
-                await self._blame(operator, error)
+                await self._blame(operator, error, asked_s)
         else:
             self.accepted.append(answer)
             ASKED.labels("accepted").inc()
@@ -220,10 +226,10 @@ class _Round:
         if signer_of(keccak256(approval.sign_bytes()), answer.approval.signature) != provider.approval:
             raise SignatureError("not signed by the approver's approval key")
 
-    async def _blame(self, provider: Address, error: SpError) -> None:
+    async def _blame(self, provider: Address, error: SpError, asked_s: float) -> None:
         ASKED.labels(type(error).__name__).inc()
         self.refused[provider] = f"{type(error).__name__}: {error}"[:_REASON_CHARS]
-        await _recorded(self.asking.failed(provider, str(error)))
+        await _recorded(self.asking.failed(provider, str(error), asked_s))
 
 
 def _why_frozen(record: PeerRecord | None) -> str:

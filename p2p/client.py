@@ -23,8 +23,10 @@ from sp.runtime.neighbour import neighbour
 from sp.runtime.parts import Parts
 from sp.wire import common as wire
 
-CALL_TIMEOUT_S = 15.0
+CALL_TIMEOUT_S = 25.0
 """Longest wait for the P2P node: more than one round of asking takes, and two where one waits for another's."""
+
+_ASK_APPROVALS: Final = "/greenfield_sp.p2p.v1.P2PPeer/AskApprovals"
 
 MAX_QUESTIONS: Final = 16
 """In one AskApprovals call."""
@@ -136,7 +138,12 @@ class GrpcPeers:
 
     async def _ask_many(self, endpoint: str, questions: Sequence[pb.AskApprovalRequest]) -> list[Accepted | SpError]:
         async with self._channels.channel(endpoint) as channel:
-            reply = await P2PPeerStub(channel).AskApprovals(pb.AskApprovalsRequest(questions=questions))
+            method = channel.unary_unary(
+                _ASK_APPROVALS,
+                request_serializer=pb.AskApprovalsRequest.SerializeToString,
+                response_deserializer=pb.AskApprovalsReply.FromString,
+            )
+            reply: pb.AskApprovalsReply = await method(pb.AskApprovalsRequest(questions=questions))
         return [_answer(each, endpoint) for each in reply.answers]
 
     async def ping(self, endpoint: str) -> PeerStatus:

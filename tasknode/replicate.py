@@ -68,7 +68,10 @@ class Replicator:
             pending = [s for s in active if s.state is not SecondaryState.DONE]
             if not pending:
                 return await self._conclude(job, active)
-            for secondary, error in await self._pass(job, pending):
+            failures = await self._pass(job, pending)
+            if not failures and job.delegated:  # nothing to compare with: no need to read the rows again
+                return await self._conclude(job, [])
+            for secondary, error in failures:
                 log.warning("secondary failed", provider=secondary.provider, error=str(error))
                 failed.add(secondary.provider)
                 if error.kind is not Kind.BUSY:  # to be at its limit is no fault: nobody is frozen for it

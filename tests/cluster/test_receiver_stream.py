@@ -79,7 +79,7 @@ async def line(world: World) -> AsyncIterator[Line]:
     listening = serving("127.0.0.1:0", [served(world.receiver)], max_message_bytes=MAX_MESSAGE_BYTES, grace_s=0.1)
     channels = Channels(lambda endpoint: dial(endpoint, timeout_s=5.0), SystemClock(), limit=4)
     async with listening as address, channels:
-        yield Line(world, GrpcReceivers(channels), address)
+        yield Line(world, GrpcReceivers(channels, SystemClock()), address)
 
 
 @pytest.fixture
@@ -223,7 +223,7 @@ async def test_a_receiver_that_stops_within_a_stream_is_unavailable_and_resumed_
     async with channels, AsyncExitStack() as stack:
         listening = serving("127.0.0.1:0", [served(world.receiver)], max_message_bytes=MAX_MESSAGE_BYTES, grace_s=0.05)
         stopping = AsyncExitStack()
-        phone = Line(world, GrpcReceivers(channels), await stopping.enter_async_context(listening))
+        phone = Line(world, GrpcReceivers(channels, SystemClock()), await stopping.enter_async_context(listening))
         sender = await stack.enter_async_context(phone.stream())
         await sender.send_piece(SegmentIndex(0), GROUP.pieces[0])
         await until_recorded(world, 1)
