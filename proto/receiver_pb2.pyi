@@ -211,7 +211,7 @@ Global___ReplicateReply: _TypeAlias = ReplicateReply  # noqa: Y015
 
 @_typing.final
 class SmallGroup(_message.Message):
-    """A group of one piece of at most 64 KiB, whole. Answered as the stream answers it."""
+    """A group of one piece of at most 256 KiB, whole. Answered as the stream answers it."""
 
     DESCRIPTOR: _descriptor.Descriptor
 

@@ -57,13 +57,13 @@ CHALLENGE_TIMEOUT_S: Final = 120.0
 CALL_TIMEOUT_S: Final = 30.0
 """Of calls that bring no deadline of their own; both of a Receiver's stream and bring one."""
 
-SMALL_PIECE_BYTES: Final = 64 * 1024
+SMALL_PIECE_BYTES: Final = 256 * 1024
 """Largest piece that travels whole, in a call that others may share."""
 
 MAX_SMALL_GROUPS: Final = 16
 """In one such call."""
 
-_MAX_SMALL_BYTES: Final = 512 * 1024
+_MAX_SMALL_BYTES: Final = CHUNK_BYTES
 _REPLICATE_SMALL: Final = "/greenfield_sp.receiver.v1.Receiver/ReplicateSmall"
 _REPLICATE: Final = "/greenfield_sp.receiver.v1.Receiver/Replicate"
 _GET_PIECE: Final = "/greenfield_sp.receiver.v1.Receiver/GetPiece"

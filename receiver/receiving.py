@@ -106,16 +106,17 @@ class Receiving:
         key, expected = self.column.key(segment), self.column.piece_bytes(segment)
         if len(piece) != expected:
             raise WrongPieceSize(self.column.index, expected, len(piece))
-        checksum = piece_checksum(piece)
-        if segment in self.here and self.recorded[segment] == checksum:
-            return (checksum,)
-        if self.signed and self.recorded[segment] != checksum:
-            raise PieceCorrupt(str(key), self.recorded[segment].hex(), checksum.hex())
+        if self.signed or segment in self.here:
+            checksum = piece_checksum(piece)
+            if self.signed and self.recorded[segment] != checksum:
+                raise PieceCorrupt(str(key), self.recorded[segment].hex(), checksum.hex())
+            if segment in self.here and self.recorded[segment] == checksum:
+                return (checksum,)
         try:
-            await self.store.put(key, piece)
-        except PieceExists:  # not signed for: what a broken attempt with other bytes has left
+            checksum = await self.store.put(key, piece)
+        except PieceExists:  # not signed for, or damaged: what a broken attempt has left
             await self.store.delete(key)
-            await self.store.put(key, piece)
+            checksum = await self.store.put(key, piece)
         RECEIVED_BYTES.inc(len(piece))
         return (checksum,)
 

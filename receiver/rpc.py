@@ -26,7 +26,7 @@ from sp.wire.bulk import bytes_message, payload_of
 SERVICE: Final = "greenfield_sp.receiver.v1.Receiver"
 OWN_SERVICE: Final = "greenfield_sp.receiver.v1.OwnReceiver"
 MAX_MESSAGE_BYTES: Final = CHUNK_BYTES + 16 * 1024
-"""A chunk and its frame; an offer has at most 4 KiB, and small groups come with 512 KiB at most."""
+"""A chunk and its frame; an offer has at most 4 KiB. Small groups that share a call have no more."""
 
 _CHUNK_FIELD: Final = pb.ReplicateFrame.CHUNK_FIELD_NUMBER
 _PIECE_CHUNK_FIELD: Final = pb.PieceFrame.CHUNK_FIELD_NUMBER

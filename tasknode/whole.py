@@ -20,18 +20,20 @@ def travels_whole(job: Job) -> bool:
 
 @dataclass(slots=True)
 class WholePiece:
-    """A GroupSender that offers and sends at its end, when there is something to send.
+    """A GroupSender whose one piece goes with the offer: so its segment keeps its part of the memory budget until the
+    receipt is there.
 
     place: offers the group with its piece; its receipt
     """
 
     place: Callable[[Buffer], Awaitable[Receipt]]
     held: dict[SegmentIndex, Checksum] = field(default_factory=dict)
-    _piece: Buffer = b""
+    _receipt: Receipt | None = None
 
     async def send_piece(self, segment: SegmentIndex, piece: Buffer) -> None:
         assert segment == 0
-        self._piece = bytes(piece)  # the segment it lies in is let go of before it is sent
+        self._receipt = await self.place(piece)
 
     async def finish(self) -> Receipt:
-        return await self.place(self._piece)
+        assert self._receipt is not None
+        return self._receipt

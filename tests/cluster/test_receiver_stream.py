@@ -257,7 +257,7 @@ async def place(phone: Line, group: Group, signature: Signature | None = None) -
 
 
 async def test_small_groups_share_calls_and_each_has_its_own_receipt_or_error(calls: list[int], phone: Line) -> None:
-    groups = [group_of(200_000, seed=n, object_id=ObjectId(100 + n), params=PARAMS) for n in range(20)]
+    groups = [group_of(800_000, seed=n, object_id=ObjectId(100 + n), params=PARAMS) for n in range(20)]
     for group in groups:
         phone.world.on_chain(group)
     forged = [Signature(bytes(65)) if n == 3 else None for n in range(20)]
@@ -268,7 +268,7 @@ async def test_small_groups_share_calls_and_each_has_its_own_receipt_or_error(ca
     assert [receipt.integrity_hash for receipt in receipts if isinstance(receipt, Receipt)] == [g.root for g in groups]
     assert sum(calls) == 20
     assert len(calls) < 10
-    assert max(calls) <= 10, "a call brings 512 KiB at most"
+    assert max(calls) <= 5, "a call brings 1 MiB at most"
 
 
 async def test_a_receiver_that_knows_no_such_calls_gets_a_stream(refused_calls: list[int], phone: Line) -> None:

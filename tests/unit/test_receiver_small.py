@@ -141,7 +141,7 @@ async def test_what_is_larger_or_of_more_than_one_piece_does_not_come_whole(worl
     world.on_chain(many)
     with pytest.raises(InvalidRequest, match="one piece"):
         await placed(world, many)
-    world.ledger.params = StorageParams(max_segment_size=1 << 20)
+    world.ledger.params = StorageParams(max_segment_size=1 << 21)
     large = group_of(4 * SMALL_PIECE_BYTES + 1, params=world.ledger.params)
     world.on_chain(large)
     with pytest.raises(InvalidRequest, match="one piece"):
