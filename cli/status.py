@@ -113,7 +113,7 @@ async def _ping(parts: Parts, endpoint: str) -> tuple[int, int]:
         return dial(target, tls=None, timeout_s=ANSWER_TIMEOUT_S)
 
     async with Channels(dialled, parts.clock, limit=1) as channels:
-        answer = await GrpcPeers(channels).ping(endpoint)
+        answer = await GrpcPeers(channels, parts.clock).ping(endpoint)
     return answer.height, answer.free_bytes
 
 

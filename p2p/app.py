@@ -61,7 +61,7 @@ async def _node(parts: Parts, config: P2PConfig, channels: Channels) -> P2PServi
     records = Peers(await shared_database(parts), parts.clock)
     parts.ready.add("chain", chain.latest_block)
     parts.ready.add("signer", keys.keys)
-    peers = GrpcPeers(channels)
+    peers = GrpcPeers(channels, parts.clock)
     asking = Asking(chain, keys, peers, records, parts.clock, parts.random, config)
     answering = await _answering(parts, config, chain, keys)
     return P2PService(chain, keys, peers, records, parts.clock, asking, answering)

@@ -69,8 +69,12 @@ def candidates(
 
 @dataclass(frozen=True, slots=True)
 class Asking:
-    """What rounds have in common. busy_until_ms: who said a moment ago that it is at its limit, and until when it is
-    not asked where others are enough"""
+    """What rounds have in common.
+
+    busy_until_ms: who said a moment ago that it is at its limit, and until when it is not asked where others are enough
+    well_ms: when the last success of a provider was recorded; without those that have failed since
+    failed_s: when a failure of a provider to answer was recorded last, by the monotonic clock
+    """
 
     chain: Chain
     signer: Signer
@@ -80,6 +84,8 @@ class Asking:
     random: random.Random
     config: P2PConfig
     busy_until_ms: dict[Address, int] = field(default_factory=dict)
+    well_ms: dict[Address, int] = field(default_factory=dict)
+    failed_s: dict[Address, float] = field(default_factory=dict)
 
     async def round(self, wanted: ObjectRef, needed: int, spares: int, exclude: frozenset[Address]) -> Approvals:
         """TooFewApprovals, with every provider's reason."""
@@ -96,6 +102,8 @@ class Asking:
                 await running.run(chosen)
         except TimeoutError:
             log.info("round out of time", object_id=wanted.object_id, accepted=len(running.accepted))
+        if running.answered:
+            await _recorded(self.records.count_approvals(running.answered))
         return running.result(chosen, records)
 
     def busy(self, provider: Address) -> None:
@@ -103,8 +111,13 @@ class Asking:
         pause_ms = int(1000 * self.config.busy_pause_s * (1 - self.random.random() / 2))
         self.busy_until_ms[provider] = self.clock.now_ms() + pause_ms
 
-    async def failed(self, provider: Address, error: str) -> None:
-        """Record a failure and leave the provider alone for a while, longer each time in a row."""
+    async def failed(self, provider: Address, error: str, asked_s: float | None = None) -> None:
+        """Record a failure and leave the provider alone for a while, longer each time in a row. Of many questions that
+        were under way at once when it failed, only one failure counts. asked_s: monotonic time of the question"""
+        if asked_s is not None and asked_s < self.failed_s.get(provider, 0.0):
+            return
+        self.failed_s[provider] = self.clock.monotonic_s()
+        self.well_ms.pop(provider, None)
         known = {record.provider: record.failures for record in await self.records.all()}
         frozen_until_ms = self.clock.now_ms() + self.config.freeze_ms(known.get(provider, 0) + 1)
         await self.records.record_failure(provider, error[:_REASON_CHARS], frozen_until_ms)
@@ -113,7 +126,10 @@ class Asking:
 
 @dataclass(slots=True)
 class _Round:
-    """One question on its way. height: of the chain when it started."""
+    """One question on its way.
+
+    height: of the chain when it started; answered: who has agreed (True) or refused, to be recorded at the end
+    """
 
     asking: Asking
     question: ApprovalRequest
@@ -124,6 +140,7 @@ class _Round:
     accepted: list[Accepted] = field(default_factory=list)
     refused: dict[Address, str] = field(default_factory=dict)
     asked: list[Address] = field(default_factory=list)
+    answered: dict[Address, bool] = field(default_factory=dict)
 
     async def run(self, chosen: Candidates) -> None:
         """Frozen providers are asked when the others cannot be enough, or were not."""
@@ -175,8 +192,8 @@ class _Round:
             await self._ask(provider)
 
     async def _ask(self, provider: StorageProvider) -> None:
-        operator, records = provider.operator, self.asking.records
-        timeout_s = self.asking.config.ask_timeout_s
+        operator = provider.operator
+        timeout_s, asked_s = self.asking.config.ask_timeout_s, self.asking.clock.monotonic_s()
         try:
             async with asyncio.timeout(timeout_s):
                 answer = await self.asking.peers.ask(provider.p2p_endpoint, self.question, self.signature)
@@ -184,20 +201,20 @@ class _Round:
         except ApprovalRefused as refusal:
             self.refused[operator] = refusal.reason[:_REASON_CHARS]
             ASKED.labels("refused").inc()
-            await _recorded(records.count_approval(operator, given=False))
+            self.answered[operator] = False
         except TimeoutError:
-            await self._blame(operator, DeadlineExceeded(provider.p2p_endpoint, int(timeout_s * 1000)))
+            await self._blame(operator, DeadlineExceeded(provider.p2p_endpoint, int(timeout_s * 1000)), asked_s)
         except SpError as error:
             if error.kind is Kind.BUSY:
                 self.refused[operator] = f"busy: {error}"[:_REASON_CHARS]
                 ASKED.labels("busy").inc()
                 self.asking.busy(operator)
             else:
-                await self._blame(operator, error)
+                await self._blame(operator, error, asked_s)
         else:
             self.accepted.append(answer)
             ASKED.labels("accepted").inc()
-            await _recorded(records.count_approval(operator, given=True))
+            self.answered[operator] = True
 
     def _check(self, provider: StorageProvider, answer: Accepted) -> None:
         """SignatureError unless this is the provider's own word on exactly this question."""
@@ -209,10 +226,10 @@ class _Round:
         if signer_of(keccak256(approval.sign_bytes()), answer.approval.signature) != provider.approval:
             raise SignatureError("not signed by the approver's approval key")
 
-    async def _blame(self, provider: Address, error: SpError) -> None:
+    async def _blame(self, provider: Address, error: SpError, asked_s: float) -> None:
         ASKED.labels(type(error).__name__).inc()
         self.refused[provider] = f"{type(error).__name__}: {error}"[:_REASON_CHARS]
-        await _recorded(self.asking.failed(provider, str(error)))
+        await _recorded(self.asking.failed(provider, str(error), asked_s))
 
 
 def _why_frozen(record: PeerRecord | None) -> str:

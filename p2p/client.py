@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Final, Protocol
 
 import grpc
 
@@ -11,14 +12,27 @@ from proto import p2p_pb2 as pb
 from proto.p2p_pb2_grpc import P2PPeerStub, P2PStub
 from sp.domain.addresses import parse_address
 from sp.domain.approvals import ApprovalRequest, ObjectRef, SignedApproval
+from sp.domain.errors import MethodUnknown, ServiceUnavailable, SpError
 from sp.domain.ids import Address, Signature
+from sp.runtime import log
+from sp.runtime.batches import Batches, OldPeers
 from sp.runtime.channels import Channels
+from sp.runtime.clock import Clock
+from sp.runtime.errors import error_from_detail
 from sp.runtime.neighbour import neighbour
 from sp.runtime.parts import Parts
 from sp.wire import common as wire
 
-CALL_TIMEOUT_S = 15.0
+CALL_TIMEOUT_S = 25.0
 """Longest wait for the P2P node: more than one round of asking takes, and two where one waits for another's."""
+
+_ASK_APPROVALS: Final = "/greenfield_sp.p2p.v1.P2PPeer/AskApprovals"
+
+MAX_QUESTIONS: Final = 16
+"""In one AskApprovals call."""
+
+MAX_QUESTION_BYTES: Final = 4 * 1024
+"""Of one question: its names have at most 1087 bytes, everything else less than 512."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,16 +110,41 @@ class OtherPeers(Protocol):
 
 
 class GrpcPeers:
-    """OtherPeers over gRPC; every call has the channels' deadline."""
+    """OtherPeers over gRPC; every call has the channels' deadline. Questions that wait for the same provider at the
+    same time share a call, unless it is one that does not know such calls."""
 
-    def __init__(self, channels: Channels) -> None:
+    def __init__(self, channels: Channels, clock: Clock) -> None:
         self._channels = channels
+        self._old = OldPeers(clock)
+        self._batches: Batches[pb.AskApprovalRequest, Accepted] = Batches(
+            "approvals",
+            self._ask_many,
+            most=MAX_QUESTIONS,
+            most_bytes=MAX_QUESTIONS * MAX_QUESTION_BYTES,
+            size_of=pb.AskApprovalRequest.ByteSize,
+        )
 
     async def ask(self, endpoint: str, request: ApprovalRequest, signature: Signature) -> Accepted:
         message = pb.AskApprovalRequest(request=wire.approval_request_pb(request), signature=signature)
+        if not self._old.known(endpoint):
+            message.request_id, message.job_id = log.current("request_id") or "", log.current("job_id") or ""
+            try:
+                return await self._batches.ask(endpoint, message)
+            except MethodUnknown:
+                self._old.add(endpoint)
         async with self._channels.channel(endpoint) as channel:
             reply = await P2PPeerStub(channel).AskApproval(message)
-        return Accepted(wire.signed_approval(reply.approval), reply.free_bytes)
+        return _accepted(reply)
+
+    async def _ask_many(self, endpoint: str, questions: Sequence[pb.AskApprovalRequest]) -> list[Accepted | SpError]:
+        async with self._channels.channel(endpoint) as channel:
+            method = channel.unary_unary(
+                _ASK_APPROVALS,
+                request_serializer=pb.AskApprovalsRequest.SerializeToString,
+                response_deserializer=pb.AskApprovalsReply.FromString,
+            )
+            reply: pb.AskApprovalsReply = await method(pb.AskApprovalsRequest(questions=questions))
+        return [_answer(each, endpoint) for each in reply.answers]
 
     async def ping(self, endpoint: str) -> PeerStatus:
         async with self._channels.channel(endpoint) as channel:
@@ -144,6 +183,20 @@ class P2PClient:
 async def connect(parts: Parts) -> P2P:
     """The P2P node in this process, or a client of the one at its configured endpoint (channel shared and kept)."""
     return await neighbour(parts, "p2p", parts.common.endpoint.p2p, P2PClient, CALL_TIMEOUT_S)
+
+
+def _accepted(reply: pb.AskApprovalReply) -> Accepted:
+    return Accepted(wire.signed_approval(reply.approval), reply.free_bytes)
+
+
+def _answer(message: pb.ApprovalAnswer, endpoint: str) -> Accepted | SpError:
+    """One of many. What cannot be read is the failure of that one."""
+    if message.WhichOneof("answer") != "reply":
+        return error_from_detail(message.error) or ServiceUnavailable(endpoint, "an answer that is none")
+    try:
+        return _accepted(message.reply)
+    except SpError as error:
+        return error
 
 
 def _peer(message: pb.Peer) -> Peer:

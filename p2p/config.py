@@ -31,8 +31,8 @@ class P2PConfig:
     """
 
     peer_listen: str = "127.0.0.1:0"
-    ask_timeout_s: float = 2.0
-    round_timeout_s: float = 4.0
+    ask_timeout_s: float = 4.0
+    round_timeout_s: float = 8.0
     parallel_asks: int = 64
     freeze_first_s: float = 30.0
     freeze_max_s: float = 600.0

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any, Final
 
-from p2p.client import P2P
+from p2p.client import MAX_QUESTION_BYTES, MAX_QUESTIONS, P2P
 from p2p.service import P2PService
 from proto import common_pb2
 from proto import p2p_pb2 as pb
@@ -16,11 +16,14 @@ from proto.p2p_pb2_grpc import (
     add_P2PServicer_to_server,
 )
 from sp.domain.addresses import parse_address
+from sp.domain.errors import SpError
+from sp.runtime.batches import answered
+from sp.runtime.errors import detail_of
 from sp.runtime.rpc import Serving
 from sp.wire import common as wire
 
-PEER_MESSAGE_BYTES: Final = 16 * 1024
-"""Largest message of a stranger: an approval request has at most 2 KiB."""
+PEER_MESSAGE_BYTES: Final = MAX_QUESTIONS * MAX_QUESTION_BYTES + 1024
+"""Largest message of a stranger."""
 
 
 class P2PRpc(P2PServicer):
@@ -55,6 +58,10 @@ class P2PPeerRpc(P2PPeerServicer):
         approval, free_bytes = await self._node.answer(wire.approval_request(request.request), request.signature)
         return pb.AskApprovalReply(approval=wire.signed_approval_pb(approval), free_bytes=free_bytes)
 
+    async def AskApprovals(self, request: pb.AskApprovalsRequest, context: Any) -> pb.AskApprovalsReply:
+        answers = await answered(request.questions, MAX_QUESTIONS, lambda each: self.AskApproval(each, context))
+        return pb.AskApprovalsReply(answers=map(_answer_pb, answers))
+
     async def Ping(self, request: pb.PingRequest, context: Any) -> pb.PingReply:
         status = await self._node.status()
         return pb.PingReply(
@@ -64,6 +71,12 @@ class P2PPeerRpc(P2PPeerServicer):
             accepting=status.accepting,
             version=status.version,
         )
+
+
+def _answer_pb(answer: pb.AskApprovalReply | SpError) -> pb.ApprovalAnswer:
+    if isinstance(answer, SpError):
+        return pb.ApprovalAnswer(error=detail_of(answer))
+    return pb.ApprovalAnswer(reply=answer)
 
 
 def served(node: P2P) -> Serving:

@@ -25,6 +25,9 @@ from sp.runtime.log import get_logger
 from spdb.peers import Peers
 
 MAX_SPARES = 32
+SUCCESS_FRESH_MS = 1000
+"""A success is not recorded again when the last one of that provider, with no failure since, is younger than this."""
+
 _ERROR_CHARS = 1024
 
 log = get_logger(__name__)
@@ -102,10 +105,18 @@ class P2PService:
     async def report_peer(self, operator: Address, error: str | None) -> None:
         if operator not in await self.chain.storage_providers():
             raise UnknownProvider(operator)
-        if error is None:
-            await self.records.record_success(operator)
-        else:
+        if error is not None:
             await self.asking.failed(operator, error[:_ERROR_CHARS])
+        elif self.clock.now_ms() - self.asking.well_ms.get(operator, 0) >= SUCCESS_FRESH_MS:
+            await self._succeeded(operator)
+
+    async def _succeeded(self, operator: Address) -> None:
+        self.asking.well_ms[operator] = self.clock.now_ms()  # first: a failure meanwhile takes it away
+        try:
+            await self.records.record_success(operator)
+        except SpError:
+            self.asking.well_ms.pop(operator, None)
+            raise
 
     async def ping_all(self) -> None:
         """Every other provider, the unreachable ones up to their deadline."""

@@ -25,39 +25,45 @@ _sym_db = _symbol_database.Default()
 from proto import common_pb2 as proto_dot_common__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x0fproto/p2p.proto\x12\x14greenfield_sp.p2p.v1\x1a\x12proto/common.proto\"b\n\x12\x41skApprovalRequest\x12\x39\n\x07request\x18\x01 \x01(\x0b\x32(.greenfield_sp.common.v1.ApprovalRequest\x12\x11\n\tsignature\x18\x02 \x01(\x0c\"a\n\x10\x41skApprovalReply\x12\x39\n\x08\x61pproval\x18\x01 \x01(\x0b\x32\'.greenfield_sp.common.v1.SignedApproval\x12\x12\n\nfree_bytes\x18\x02 \x01(\x04\"\r\n\x0bPingRequest\"e\n\tPingReply\x12\x10\n\x08operator\x18\x01 \x01(\t\x12\x0e\n\x06height\x18\x02 \x01(\x04\x12\x12\n\nfree_bytes\x18\x03 \x01(\x04\x12\x11\n\taccepting\x18\x04 \x01(\x08\x12\x0f\n\x07version\x18\x05 \x01(\t\"z\n\x13GetApprovalsRequest\x12\x32\n\x06object\x18\x01 \x01(\x0b\x32\".greenfield_sp.common.v1.ObjectRef\x12\x0e\n\x06needed\x18\x02 \x01(\r\x12\x0e\n\x06spares\x18\x03 \x01(\r\x12\x0f\n\x07\x65xclude\x18\x04 \x03(\t\"Y\n\x08\x41\x63\x63\x65pted\x12\x39\n\x08\x61pproval\x18\x01 \x01(\x0b\x32\'.greenfield_sp.common.v1.SignedApproval\x12\x12\n\nfree_bytes\x18\x02 \x01(\x04\"+\n\x07Refused\x12\x10\n\x08provider\x18\x01 \x01(\t\x12\x0e\n\x06reason\x18\x02 \x01(\t\"u\n\x11GetApprovalsReply\x12\x30\n\x08\x61\x63\x63\x65pted\x18\x01 \x03(\x0b\x32\x1e.greenfield_sp.p2p.v1.Accepted\x12.\n\x07refused\x18\x02 \x03(\x0b\x32\x1d.greenfield_sp.p2p.v1.Refused\"\xb2\x02\n\x04Peer\x12\x10\n\x08operator\x18\x01 \x01(\t\x12\x0f\n\x07moniker\x18\x02 \x01(\t\x12\x14\n\x0cp2p_endpoint\x18\x03 \x01(\t\x12\x12\n\nin_service\x18\x04 \x01(\x08\x12\x11\n\treachable\x18\x05 \x01(\x08\x12\x0f\n\x07ping_us\x18\x06 \x01(\r\x12\x0e\n\x06height\x18\x07 \x01(\x04\x12\x12\n\nfree_bytes\x18\x08 \x01(\x04\x12\x11\n\taccepting\x18\t \x01(\x08\x12\x17\n\x0f\x66rozen_until_ms\x18\n \x01(\x03\x12\x10\n\x08\x66\x61ilures\x18\x0b \x01(\r\x12\x12\n\nlast_error\x18\x0c \x01(\t\x12\x17\n\x0f\x61pprovals_given\x18\r \x01(\r\x12\x19\n\x11\x61pprovals_refused\x18\x0e \x01(\r\x12\x0f\n\x07version\x18\x0f \x01(\t\" \n\x10ListPeersRequest\x12\x0c\n\x04ping\x18\x01 \x01(\x08\";\n\x0eListPeersReply\x12)\n\x05peers\x18\x01 \x03(\x0b\x32\x1a.greenfield_sp.p2p.v1.Peer\"@\n\x11ReportPeerRequest\x12\x10\n\x08operator\x18\x01 \x01(\t\x12\n\n\x02ok\x18\x02 \x01(\x08\x12\r\n\x05\x65rror\x18\x03 \x01(\t2\xb6\x01\n\x07P2PPeer\x12_\n\x0b\x41skApproval\x12(.greenfield_sp.p2p.v1.AskApprovalRequest\x1a&.greenfield_sp.p2p.v1.AskApprovalReply\x12J\n\x04Ping\x12!.greenfield_sp.p2p.v1.PingRequest\x1a\x1f.greenfield_sp.p2p.v1.PingReply2\x9b\x02\n\x03P2P\x12\x62\n\x0cGetApprovals\x12).greenfield_sp.p2p.v1.GetApprovalsRequest\x1a\'.greenfield_sp.p2p.v1.GetApprovalsReply\x12Y\n\tListPeers\x12&.greenfield_sp.p2p.v1.ListPeersRequest\x1a$.greenfield_sp.p2p.v1.ListPeersReply\x12U\n\nReportPeer\x12\'.greenfield_sp.p2p.v1.ReportPeerRequest\x1a\x1e.greenfield_sp.common.v1.Emptyb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x0fproto/p2p.proto\x12\x14greenfield_sp.p2p.v1\x1a\x12proto/common.proto\"\x86\x01\n\x12\x41skApprovalRequest\x12\x39\n\x07request\x18\x01 \x01(\x0b\x32(.greenfield_sp.common.v1.ApprovalRequest\x12\x11\n\tsignature\x18\x02 \x01(\x0c\x12\x12\n\nrequest_id\x18\x03 \x01(\t\x12\x0e\n\x06job_id\x18\x04 \x01(\t\"a\n\x10\x41skApprovalReply\x12\x39\n\x08\x61pproval\x18\x01 \x01(\x0b\x32\'.greenfield_sp.common.v1.SignedApproval\x12\x12\n\nfree_bytes\x18\x02 \x01(\x04\"R\n\x13\x41skApprovalsRequest\x12;\n\tquestions\x18\x01 \x03(\x0b\x32(.greenfield_sp.p2p.v1.AskApprovalRequest\"d\n\x0e\x41pprovalAnswer\x12\x37\n\x05reply\x18\x01 \x01(\x0b\x32&.greenfield_sp.p2p.v1.AskApprovalReplyH\x00\x12\x0f\n\x05\x65rror\x18\x02 \x01(\x0cH\x00\x42\x08\n\x06\x61nswer\"J\n\x11\x41skApprovalsReply\x12\x35\n\x07\x61nswers\x18\x01 \x03(\x0b\x32$.greenfield_sp.p2p.v1.ApprovalAnswer\"\r\n\x0bPingRequest\"e\n\tPingReply\x12\x10\n\x08operator\x18\x01 \x01(\t\x12\x0e\n\x06height\x18\x02 \x01(\x04\x12\x12\n\nfree_bytes\x18\x03 \x01(\x04\x12\x11\n\taccepting\x18\x04 \x01(\x08\x12\x0f\n\x07version\x18\x05 \x01(\t\"z\n\x13GetApprovalsRequest\x12\x32\n\x06object\x18\x01 \x01(\x0b\x32\".greenfield_sp.common.v1.ObjectRef\x12\x0e\n\x06needed\x18\x02 \x01(\r\x12\x0e\n\x06spares\x18\x03 \x01(\r\x12\x0f\n\x07\x65xclude\x18\x04 \x03(\t\"Y\n\x08\x41\x63\x63\x65pted\x12\x39\n\x08\x61pproval\x18\x01 \x01(\x0b\x32\'.greenfield_sp.common.v1.SignedApproval\x12\x12\n\nfree_bytes\x18\x02 \x01(\x04\"+\n\x07Refused\x12\x10\n\x08provider\x18\x01 \x01(\t\x12\x0e\n\x06reason\x18\x02 \x01(\t\"u\n\x11GetApprovalsReply\x12\x30\n\x08\x61\x63\x63\x65pted\x18\x01 \x03(\x0b\x32\x1e.greenfield_sp.p2p.v1.Accepted\x12.\n\x07refused\x18\x02 \x03(\x0b\x32\x1d.greenfield_sp.p2p.v1.Refused\"\xb2\x02\n\x04Peer\x12\x10\n\x08operator\x18\x01 \x01(\t\x12\x0f\n\x07moniker\x18\x02 \x01(\t\x12\x14\n\x0cp2p_endpoint\x18\x03 \x01(\t\x12\x12\n\nin_service\x18\x04 \x01(\x08\x12\x11\n\treachable\x18\x05 \x01(\x08\x12\x0f\n\x07ping_us\x18\x06 \x01(\r\x12\x0e\n\x06height\x18\x07 \x01(\x04\x12\x12\n\nfree_bytes\x18\x08 \x01(\x04\x12\x11\n\taccepting\x18\t \x01(\x08\x12\x17\n\x0f\x66rozen_until_ms\x18\n \x01(\x03\x12\x10\n\x08\x66\x61ilures\x18\x0b \x01(\r\x12\x12\n\nlast_error\x18\x0c \x01(\t\x12\x17\n\x0f\x61pprovals_given\x18\r \x01(\r\x12\x19\n\x11\x61pprovals_refused\x18\x0e \x01(\r\x12\x0f\n\x07version\x18\x0f \x01(\t\" \n\x10ListPeersRequest\x12\x0c\n\x04ping\x18\x01 \x01(\x08\";\n\x0eListPeersReply\x12)\n\x05peers\x18\x01 \x03(\x0b\x32\x1a.greenfield_sp.p2p.v1.Peer\"@\n\x11ReportPeerRequest\x12\x10\n\x08operator\x18\x01 \x01(\t\x12\n\n\x02ok\x18\x02 \x01(\x08\x12\r\n\x05\x65rror\x18\x03 \x01(\t2\x9a\x02\n\x07P2PPeer\x12_\n\x0b\x41skApproval\x12(.greenfield_sp.p2p.v1.AskApprovalRequest\x1a&.greenfield_sp.p2p.v1.AskApprovalReply\x12\x62\n\x0c\x41skApprovals\x12).greenfield_sp.p2p.v1.AskApprovalsRequest\x1a\'.greenfield_sp.p2p.v1.AskApprovalsReply\x12J\n\x04Ping\x12!.greenfield_sp.p2p.v1.PingRequest\x1a\x1f.greenfield_sp.p2p.v1.PingReply2\x9b\x02\n\x03P2P\x12\x62\n\x0cGetApprovals\x12).greenfield_sp.p2p.v1.GetApprovalsRequest\x1a\'.greenfield_sp.p2p.v1.GetApprovalsReply\x12Y\n\tListPeers\x12&.greenfield_sp.p2p.v1.ListPeersRequest\x1a$.greenfield_sp.p2p.v1.ListPeersReply\x12U\n\nReportPeer\x12\'.greenfield_sp.p2p.v1.ReportPeerRequest\x1a\x1e.greenfield_sp.common.v1.Emptyb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'proto.p2p_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_ASKAPPROVALREQUEST']._serialized_start=61
-  _globals['_ASKAPPROVALREQUEST']._serialized_end=159
-  _globals['_ASKAPPROVALREPLY']._serialized_start=161
-  _globals['_ASKAPPROVALREPLY']._serialized_end=258
-  _globals['_PINGREQUEST']._serialized_start=260
-  _globals['_PINGREQUEST']._serialized_end=273
-  _globals['_PINGREPLY']._serialized_start=275
-  _globals['_PINGREPLY']._serialized_end=376
-  _globals['_GETAPPROVALSREQUEST']._serialized_start=378
-  _globals['_GETAPPROVALSREQUEST']._serialized_end=500
-  _globals['_ACCEPTED']._serialized_start=502
-  _globals['_ACCEPTED']._serialized_end=591
-  _globals['_REFUSED']._serialized_start=593
-  _globals['_REFUSED']._serialized_end=636
-  _globals['_GETAPPROVALSREPLY']._serialized_start=638
-  _globals['_GETAPPROVALSREPLY']._serialized_end=755
-  _globals['_PEER']._serialized_start=758
-  _globals['_PEER']._serialized_end=1064
-  _globals['_LISTPEERSREQUEST']._serialized_start=1066
-  _globals['_LISTPEERSREQUEST']._serialized_end=1098
-  _globals['_LISTPEERSREPLY']._serialized_start=1100
-  _globals['_LISTPEERSREPLY']._serialized_end=1159
-  _globals['_REPORTPEERREQUEST']._serialized_start=1161
-  _globals['_REPORTPEERREQUEST']._serialized_end=1225
-  _globals['_P2PPEER']._serialized_start=1228
-  _globals['_P2PPEER']._serialized_end=1410
-  _globals['_P2P']._serialized_start=1413
-  _globals['_P2P']._serialized_end=1696
+  _globals['_ASKAPPROVALREQUEST']._serialized_start=62
+  _globals['_ASKAPPROVALREQUEST']._serialized_end=196
+  _globals['_ASKAPPROVALREPLY']._serialized_start=198
+  _globals['_ASKAPPROVALREPLY']._serialized_end=295
+  _globals['_ASKAPPROVALSREQUEST']._serialized_start=297
+  _globals['_ASKAPPROVALSREQUEST']._serialized_end=379
+  _globals['_APPROVALANSWER']._serialized_start=381
+  _globals['_APPROVALANSWER']._serialized_end=481
+  _globals['_ASKAPPROVALSREPLY']._serialized_start=483
+  _globals['_ASKAPPROVALSREPLY']._serialized_end=557
+  _globals['_PINGREQUEST']._serialized_start=559
+  _globals['_PINGREQUEST']._serialized_end=572
+  _globals['_PINGREPLY']._serialized_start=574
+  _globals['_PINGREPLY']._serialized_end=675
+  _globals['_GETAPPROVALSREQUEST']._serialized_start=677
+  _globals['_GETAPPROVALSREQUEST']._serialized_end=799
+  _globals['_ACCEPTED']._serialized_start=801
+  _globals['_ACCEPTED']._serialized_end=890
+  _globals['_REFUSED']._serialized_start=892
+  _globals['_REFUSED']._serialized_end=935
+  _globals['_GETAPPROVALSREPLY']._serialized_start=937
+  _globals['_GETAPPROVALSREPLY']._serialized_end=1054
+  _globals['_PEER']._serialized_start=1057
+  _globals['_PEER']._serialized_end=1363
+  _globals['_LISTPEERSREQUEST']._serialized_start=1365
+  _globals['_LISTPEERSREQUEST']._serialized_end=1397
+  _globals['_LISTPEERSREPLY']._serialized_start=1399
+  _globals['_LISTPEERSREPLY']._serialized_end=1458
+  _globals['_REPORTPEERREQUEST']._serialized_start=1460
+  _globals['_REPORTPEERREQUEST']._serialized_end=1524
+  _globals['_P2PPEER']._serialized_start=1527
+  _globals['_P2PPEER']._serialized_end=1809
+  _globals['_P2P']._serialized_start=1812
+  _globals['_P2P']._serialized_end=2095
 # @@protoc_insertion_point(module_scope)

@@ -40,6 +40,11 @@ class P2PPeerStub:
                 request_serializer=proto_dot_p2p__pb2.AskApprovalRequest.SerializeToString,
                 response_deserializer=proto_dot_p2p__pb2.AskApprovalReply.FromString,
                 _registered_method=True)
+        self.AskApprovals = channel.unary_unary(
+                '/greenfield_sp.p2p.v1.P2PPeer/AskApprovals',
+                request_serializer=proto_dot_p2p__pb2.AskApprovalsRequest.SerializeToString,
+                response_deserializer=proto_dot_p2p__pb2.AskApprovalsReply.FromString,
+                _registered_method=True)
         self.Ping = channel.unary_unary(
                 '/greenfield_sp.p2p.v1.P2PPeer/Ping',
                 request_serializer=proto_dot_p2p__pb2.PingRequest.SerializeToString,
@@ -52,6 +57,13 @@ class P2PPeerServicer:
 
     def AskApproval(self, request, context):
         """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def AskApprovals(self, request, context):
+        """UNIMPLEMENTED: ask one by one
+        """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
@@ -69,6 +81,11 @@ def add_P2PPeerServicer_to_server(servicer, server):
                     servicer.AskApproval,
                     request_deserializer=proto_dot_p2p__pb2.AskApprovalRequest.FromString,
                     response_serializer=proto_dot_p2p__pb2.AskApprovalReply.SerializeToString,
+            ),
+            'AskApprovals': grpc.unary_unary_rpc_method_handler(
+                    servicer.AskApprovals,
+                    request_deserializer=proto_dot_p2p__pb2.AskApprovalsRequest.FromString,
+                    response_serializer=proto_dot_p2p__pb2.AskApprovalsReply.SerializeToString,
             ),
             'Ping': grpc.unary_unary_rpc_method_handler(
                     servicer.Ping,
@@ -103,6 +120,33 @@ class P2PPeer:
             '/greenfield_sp.p2p.v1.P2PPeer/AskApproval',
             proto_dot_p2p__pb2.AskApprovalRequest.SerializeToString,
             proto_dot_p2p__pb2.AskApprovalReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def AskApprovals(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/greenfield_sp.p2p.v1.P2PPeer/AskApprovals',
+            proto_dot_p2p__pb2.AskApprovalsRequest.SerializeToString,
+            proto_dot_p2p__pb2.AskApprovalsReply.FromString,
             options,
             channel_credentials,
             insecure,

@@ -33,12 +33,16 @@ class P2PPeerStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> P2PPeerAsyncStub: ...
     AskApproval: _grpc.UnaryUnaryMultiCallable[_p2p_pb2.AskApprovalRequest, _p2p_pb2.AskApprovalReply]
+    AskApprovals: _grpc.UnaryUnaryMultiCallable[_p2p_pb2.AskApprovalsRequest, _p2p_pb2.AskApprovalsReply]
+    """UNIMPLEMENTED: ask one by one"""
     Ping: _grpc.UnaryUnaryMultiCallable[_p2p_pb2.PingRequest, _p2p_pb2.PingReply]
 
 @_typing.type_check_only
 class P2PPeerAsyncStub(P2PPeerStub):
     def __init__(self, channel: _aio.Channel) -> None: ...
     AskApproval: _aio.UnaryUnaryMultiCallable[_p2p_pb2.AskApprovalRequest, _p2p_pb2.AskApprovalReply]  # type: ignore[assignment]
+    AskApprovals: _aio.UnaryUnaryMultiCallable[_p2p_pb2.AskApprovalsRequest, _p2p_pb2.AskApprovalsReply]  # type: ignore[assignment]
+    """UNIMPLEMENTED: ask one by one"""
     Ping: _aio.UnaryUnaryMultiCallable[_p2p_pb2.PingRequest, _p2p_pb2.PingReply]  # type: ignore[assignment]
 
 class P2PPeerServicer(metaclass=_abc_1.ABCMeta):
@@ -48,6 +52,14 @@ class P2PPeerServicer(metaclass=_abc_1.ABCMeta):
         request: _p2p_pb2.AskApprovalRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_p2p_pb2.AskApprovalReply, _abc.Awaitable[_p2p_pb2.AskApprovalReply]]: ...
+
+    @_abc_1.abstractmethod
+    def AskApprovals(
+        self,
+        request: _p2p_pb2.AskApprovalsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_p2p_pb2.AskApprovalsReply, _abc.Awaitable[_p2p_pb2.AskApprovalsReply]]:
+        """UNIMPLEMENTED: ask one by one"""
 
     @_abc_1.abstractmethod
     def Ping(

@@ -26,7 +26,7 @@ from proto import common_pb2 as proto_dot_common__pb2
 from proto import scrub_pb2 as proto_dot_scrub__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x14proto/receiver.proto\x12\x19greenfield_sp.receiver.v1\x1a\x12proto/common.proto\x1a\x11proto/scrub.proto\"M\n\tOfferOpen\x12-\n\x05offer\x18\x01 \x01(\x0b\x32\x1e.greenfield_sp.common.v1.Offer\x12\x11\n\tsignature\x18\x02 \x01(\x0c\",\n\x0bPieceHeader\x12\x0f\n\x07segment\x18\x01 \x01(\r\x12\x0c\n\x04size\x18\x02 \x01(\x04\"\n\n\x08GroupEnd\"\xcd\x01\n\x0eReplicateFrame\x12\x34\n\x04open\x18\x01 \x01(\x0b\x32$.greenfield_sp.receiver.v1.OfferOpenH\x00\x12\x37\n\x05piece\x18\x02 \x01(\x0b\x32&.greenfield_sp.receiver.v1.PieceHeaderH\x00\x12\x0f\n\x05\x63hunk\x18\x03 \x01(\x0cH\x00\x12\x32\n\x03\x65nd\x18\x04 \x01(\x0b\x32#.greenfield_sp.receiver.v1.GroupEndH\x00\x42\x07\n\x05\x66rame\".\n\tHeldPiece\x12\x0f\n\x07segment\x18\x01 \x01(\r\x12\x10\n\x08\x63hecksum\x18\x02 \x01(\x0c\"<\n\x04Held\x12\x34\n\x06pieces\x18\x01 \x03(\x0b\x32$.greenfield_sp.receiver.v1.HeldPiece\"4\n\x07Receipt\x12\x16\n\x0eintegrity_hash\x18\x01 \x01(\x0c\x12\x11\n\tsignature\x18\x02 \x01(\x0c\"\x81\x01\n\x0eReplicateReply\x12/\n\x04held\x18\x01 \x01(\x0b\x32\x1f.greenfield_sp.receiver.v1.HeldH\x00\x12\x35\n\x07receipt\x18\x02 \x01(\x0b\x32\".greenfield_sp.receiver.v1.ReceiptH\x00\x42\x07\n\x05reply\"\\\n\x0fGetPieceRequest\x12\x36\n\x07request\x18\x01 \x01(\x0b\x32%.greenfield_sp.common.v1.PieceRequest\x12\x11\n\tsignature\x18\x02 \x01(\x0c\"\x1b\n\nPieceFrame\x12\r\n\x05\x63hunk\x18\x01 \x01(\x0c\"#\n\x0ePieceChecksums\x12\x11\n\tchecksums\x18\x01 \x03(\x0c\x32\xb9\x02\n\x08Receiver\x12\x65\n\tReplicate\x12).greenfield_sp.receiver.v1.ReplicateFrame\x1a).greenfield_sp.receiver.v1.ReplicateReply(\x01\x30\x01\x12_\n\x08GetPiece\x12*.greenfield_sp.receiver.v1.GetPieceRequest\x1a%.greenfield_sp.receiver.v1.PieceFrame0\x01\x12\x65\n\x0cGetChecksums\x12*.greenfield_sp.receiver.v1.GetPieceRequest\x1a).greenfield_sp.receiver.v1.PieceChecksums2\xc3\x01\n\x0bOwnReceiver\x12S\n\x05Scrub\x12$.greenfield_sp.scrub.v1.ScrubRequest\x1a\".greenfield_sp.scrub.v1.ScrubFrame0\x01\x12_\n\tChallenge\x12(.greenfield_sp.scrub.v1.ChallengeRequest\x1a&.greenfield_sp.scrub.v1.ChallengeFrame0\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x14proto/receiver.proto\x12\x19greenfield_sp.receiver.v1\x1a\x12proto/common.proto\x1a\x11proto/scrub.proto\"M\n\tOfferOpen\x12-\n\x05offer\x18\x01 \x01(\x0b\x32\x1e.greenfield_sp.common.v1.Offer\x12\x11\n\tsignature\x18\x02 \x01(\x0c\",\n\x0bPieceHeader\x12\x0f\n\x07segment\x18\x01 \x01(\r\x12\x0c\n\x04size\x18\x02 \x01(\x04\"\n\n\x08GroupEnd\"\xcd\x01\n\x0eReplicateFrame\x12\x34\n\x04open\x18\x01 \x01(\x0b\x32$.greenfield_sp.receiver.v1.OfferOpenH\x00\x12\x37\n\x05piece\x18\x02 \x01(\x0b\x32&.greenfield_sp.receiver.v1.PieceHeaderH\x00\x12\x0f\n\x05\x63hunk\x18\x03 \x01(\x0cH\x00\x12\x32\n\x03\x65nd\x18\x04 \x01(\x0b\x32#.greenfield_sp.receiver.v1.GroupEndH\x00\x42\x07\n\x05\x66rame\".\n\tHeldPiece\x12\x0f\n\x07segment\x18\x01 \x01(\r\x12\x10\n\x08\x63hecksum\x18\x02 \x01(\x0c\"<\n\x04Held\x12\x34\n\x06pieces\x18\x01 \x03(\x0b\x32$.greenfield_sp.receiver.v1.HeldPiece\"4\n\x07Receipt\x12\x16\n\x0eintegrity_hash\x18\x01 \x01(\x0c\x12\x11\n\tsignature\x18\x02 \x01(\x0c\"\x81\x01\n\x0eReplicateReply\x12/\n\x04held\x18\x01 \x01(\x0b\x32\x1f.greenfield_sp.receiver.v1.HeldH\x00\x12\x35\n\x07receipt\x18\x02 \x01(\x0b\x32\".greenfield_sp.receiver.v1.ReceiptH\x00\x42\x07\n\x05reply\"s\n\nSmallGroup\x12\x32\n\x04open\x18\x01 \x01(\x0b\x32$.greenfield_sp.receiver.v1.OfferOpen\x12\r\n\x05piece\x18\x02 \x01(\x0c\x12\x12\n\nrequest_id\x18\x03 \x01(\t\x12\x0e\n\x06job_id\x18\x04 \x01(\t\"N\n\x15ReplicateSmallRequest\x12\x35\n\x06groups\x18\x01 \x03(\x0b\x32%.greenfield_sp.receiver.v1.SmallGroup\"_\n\x0bSmallAnswer\x12\x35\n\x07receipt\x18\x01 \x01(\x0b\x32\".greenfield_sp.receiver.v1.ReceiptH\x00\x12\x0f\n\x05\x65rror\x18\x02 \x01(\x0cH\x00\x42\x08\n\x06\x61nswer\"N\n\x13ReplicateSmallReply\x12\x37\n\x07\x61nswers\x18\x01 \x03(\x0b\x32&.greenfield_sp.receiver.v1.SmallAnswer\"\\\n\x0fGetPieceRequest\x12\x36\n\x07request\x18\x01 \x01(\x0b\x32%.greenfield_sp.common.v1.PieceRequest\x12\x11\n\tsignature\x18\x02 \x01(\x0c\"\x1b\n\nPieceFrame\x12\r\n\x05\x63hunk\x18\x01 \x01(\x0c\"#\n\x0ePieceChecksums\x12\x11\n\tchecksums\x18\x01 \x03(\x0c\x32\xad\x03\n\x08Receiver\x12\x65\n\tReplicate\x12).greenfield_sp.receiver.v1.ReplicateFrame\x1a).greenfield_sp.receiver.v1.ReplicateReply(\x01\x30\x01\x12r\n\x0eReplicateSmall\x12\x30.greenfield_sp.receiver.v1.ReplicateSmallRequest\x1a..greenfield_sp.receiver.v1.ReplicateSmallReply\x12_\n\x08GetPiece\x12*.greenfield_sp.receiver.v1.GetPieceRequest\x1a%.greenfield_sp.receiver.v1.PieceFrame0\x01\x12\x65\n\x0cGetChecksums\x12*.greenfield_sp.receiver.v1.GetPieceRequest\x1a).greenfield_sp.receiver.v1.PieceChecksums2\xc3\x01\n\x0bOwnReceiver\x12S\n\x05Scrub\x12$.greenfield_sp.scrub.v1.ScrubRequest\x1a\".greenfield_sp.scrub.v1.ScrubFrame0\x01\x12_\n\tChallenge\x12(.greenfield_sp.scrub.v1.ChallengeRequest\x1a&.greenfield_sp.scrub.v1.ChallengeFrame0\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -49,14 +49,22 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_RECEIPT']._serialized_end=597
   _globals['_REPLICATEREPLY']._serialized_start=600
   _globals['_REPLICATEREPLY']._serialized_end=729
-  _globals['_GETPIECEREQUEST']._serialized_start=731
-  _globals['_GETPIECEREQUEST']._serialized_end=823
-  _globals['_PIECEFRAME']._serialized_start=825
-  _globals['_PIECEFRAME']._serialized_end=852
-  _globals['_PIECECHECKSUMS']._serialized_start=854
-  _globals['_PIECECHECKSUMS']._serialized_end=889
-  _globals['_RECEIVER']._serialized_start=892
-  _globals['_RECEIVER']._serialized_end=1205
-  _globals['_OWNRECEIVER']._serialized_start=1208
-  _globals['_OWNRECEIVER']._serialized_end=1403
+  _globals['_SMALLGROUP']._serialized_start=731
+  _globals['_SMALLGROUP']._serialized_end=846
+  _globals['_REPLICATESMALLREQUEST']._serialized_start=848
+  _globals['_REPLICATESMALLREQUEST']._serialized_end=926
+  _globals['_SMALLANSWER']._serialized_start=928
+  _globals['_SMALLANSWER']._serialized_end=1023
+  _globals['_REPLICATESMALLREPLY']._serialized_start=1025
+  _globals['_REPLICATESMALLREPLY']._serialized_end=1103
+  _globals['_GETPIECEREQUEST']._serialized_start=1105
+  _globals['_GETPIECEREQUEST']._serialized_end=1197
+  _globals['_PIECEFRAME']._serialized_start=1199
+  _globals['_PIECEFRAME']._serialized_end=1226
+  _globals['_PIECECHECKSUMS']._serialized_start=1228
+  _globals['_PIECECHECKSUMS']._serialized_end=1263
+  _globals['_RECEIVER']._serialized_start=1266
+  _globals['_RECEIVER']._serialized_end=1695
+  _globals['_OWNRECEIVER']._serialized_start=1698
+  _globals['_OWNRECEIVER']._serialized_end=1893
 # @@protoc_insertion_point(module_scope)

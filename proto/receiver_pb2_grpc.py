@@ -40,6 +40,11 @@ class ReceiverStub:
                 request_serializer=proto_dot_receiver__pb2.ReplicateFrame.SerializeToString,
                 response_deserializer=proto_dot_receiver__pb2.ReplicateReply.FromString,
                 _registered_method=True)
+        self.ReplicateSmall = channel.unary_unary(
+                '/greenfield_sp.receiver.v1.Receiver/ReplicateSmall',
+                request_serializer=proto_dot_receiver__pb2.ReplicateSmallRequest.SerializeToString,
+                response_deserializer=proto_dot_receiver__pb2.ReplicateSmallReply.FromString,
+                _registered_method=True)
         self.GetPiece = channel.unary_stream(
                 '/greenfield_sp.receiver.v1.Receiver/GetPiece',
                 request_serializer=proto_dot_receiver__pb2.GetPieceRequest.SerializeToString,
@@ -57,6 +62,13 @@ class ReceiverServicer:
 
     def Replicate(self, request_iterator, context):
         """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ReplicateSmall(self, request, context):
+        """UNIMPLEMENTED, or NoSuchObjectId (it does not wait until the chain shows the object): use the stream.
+        """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
@@ -80,6 +92,11 @@ def add_ReceiverServicer_to_server(servicer, server):
                     servicer.Replicate,
                     request_deserializer=proto_dot_receiver__pb2.ReplicateFrame.FromString,
                     response_serializer=proto_dot_receiver__pb2.ReplicateReply.SerializeToString,
+            ),
+            'ReplicateSmall': grpc.unary_unary_rpc_method_handler(
+                    servicer.ReplicateSmall,
+                    request_deserializer=proto_dot_receiver__pb2.ReplicateSmallRequest.FromString,
+                    response_serializer=proto_dot_receiver__pb2.ReplicateSmallReply.SerializeToString,
             ),
             'GetPiece': grpc.unary_stream_rpc_method_handler(
                     servicer.GetPiece,
@@ -119,6 +136,33 @@ class Receiver:
             '/greenfield_sp.receiver.v1.Receiver/Replicate',
             proto_dot_receiver__pb2.ReplicateFrame.SerializeToString,
             proto_dot_receiver__pb2.ReplicateReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReplicateSmall(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/greenfield_sp.receiver.v1.Receiver/ReplicateSmall',
+            proto_dot_receiver__pb2.ReplicateSmallRequest.SerializeToString,
+            proto_dot_receiver__pb2.ReplicateSmallReply.FromString,
             options,
             channel_credentials,
             insecure,

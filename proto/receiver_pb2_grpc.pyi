@@ -33,6 +33,8 @@ class ReceiverStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> ReceiverAsyncStub: ...
     Replicate: _grpc.StreamStreamMultiCallable[_receiver_pb2.ReplicateFrame, _receiver_pb2.ReplicateReply]
+    ReplicateSmall: _grpc.UnaryUnaryMultiCallable[_receiver_pb2.ReplicateSmallRequest, _receiver_pb2.ReplicateSmallReply]
+    """UNIMPLEMENTED, or NoSuchObjectId (it does not wait until the chain shows the object): use the stream."""
     GetPiece: _grpc.UnaryStreamMultiCallable[_receiver_pb2.GetPieceRequest, _receiver_pb2.PieceFrame]
     GetChecksums: _grpc.UnaryUnaryMultiCallable[_receiver_pb2.GetPieceRequest, _receiver_pb2.PieceChecksums]
 
@@ -40,6 +42,8 @@ class ReceiverStub:
 class ReceiverAsyncStub(ReceiverStub):
     def __init__(self, channel: _aio.Channel) -> None: ...
     Replicate: _aio.StreamStreamMultiCallable[_receiver_pb2.ReplicateFrame, _receiver_pb2.ReplicateReply]  # type: ignore[assignment]
+    ReplicateSmall: _aio.UnaryUnaryMultiCallable[_receiver_pb2.ReplicateSmallRequest, _receiver_pb2.ReplicateSmallReply]  # type: ignore[assignment]
+    """UNIMPLEMENTED, or NoSuchObjectId (it does not wait until the chain shows the object): use the stream."""
     GetPiece: _aio.UnaryStreamMultiCallable[_receiver_pb2.GetPieceRequest, _receiver_pb2.PieceFrame]  # type: ignore[assignment]
     GetChecksums: _aio.UnaryUnaryMultiCallable[_receiver_pb2.GetPieceRequest, _receiver_pb2.PieceChecksums]  # type: ignore[assignment]
 
@@ -50,6 +54,14 @@ class ReceiverServicer(metaclass=_abc_1.ABCMeta):
         request_iterator: _MaybeAsyncIterator[_receiver_pb2.ReplicateFrame],
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_receiver_pb2.ReplicateReply], _abc.AsyncIterator[_receiver_pb2.ReplicateReply]]: ...
+
+    @_abc_1.abstractmethod
+    def ReplicateSmall(
+        self,
+        request: _receiver_pb2.ReplicateSmallRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_receiver_pb2.ReplicateSmallReply, _abc.Awaitable[_receiver_pb2.ReplicateSmallReply]]:
+        """UNIMPLEMENTED, or NoSuchObjectId (it does not wait until the chain shows the object): use the stream."""
 
     @_abc_1.abstractmethod
     def GetPiece(

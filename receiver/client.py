@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
@@ -15,11 +15,15 @@ from receiver.gathering import Gatherer, Holders, Pieces, Wanted, column_sets
 from receiver.proofs import ProvenColumns, Prover
 from sp.domain.approvals import Offer, PieceRequest
 from sp.domain.challenges import Challenge
-from sp.domain.errors import ServiceUnavailable
+from sp.domain.errors import MethodUnknown, NoSuchObjectId, ServiceUnavailable, SpError
 from sp.domain.findings import Finding, ScrubOrder, Tally
 from sp.domain.ids import Checksum, ObjectId, RedundancyIndex, SegmentIndex, Signature
+from sp.runtime import log
+from sp.runtime.batches import Batches, OldPeers
 from sp.runtime.channels import Channels
 from sp.runtime.chunks import CHUNK_BYTES, chunks_of
+from sp.runtime.clock import Clock
+from sp.runtime.errors import error_from_detail
 from sp.runtime.neighbour import neighbour
 from sp.runtime.parts import Parts
 from sp.runtime.rpc import dial
@@ -29,6 +33,8 @@ from sp.wire.bulk import bytes_message, payload_of
 
 __all__ = [
     "CHUNK_BYTES",
+    "MAX_SMALL_GROUPS",
+    "SMALL_PIECE_BYTES",
     "Gatherer",
     "GroupSender",
     "GrpcReceivers",
@@ -51,6 +57,14 @@ CHALLENGE_TIMEOUT_S: Final = 120.0
 CALL_TIMEOUT_S: Final = 30.0
 """Of calls that bring no deadline of their own; both of a Receiver's stream and bring one."""
 
+SMALL_PIECE_BYTES: Final = 256 * 1024
+"""Largest piece that travels whole, in a call that others may share."""
+
+MAX_SMALL_GROUPS: Final = 16
+"""In one such call."""
+
+_MAX_SMALL_BYTES: Final = CHUNK_BYTES
+_REPLICATE_SMALL: Final = "/greenfield_sp.receiver.v1.Receiver/ReplicateSmall"
 _REPLICATE: Final = "/greenfield_sp.receiver.v1.Receiver/Replicate"
 _GET_PIECE: Final = "/greenfield_sp.receiver.v1.Receiver/GetPiece"
 _GET_CHECKSUMS: Final = "/greenfield_sp.receiver.v1.Receiver/GetChecksums"
@@ -92,6 +106,12 @@ class Receivers(Protocol):
         """Open a Replicate stream; entering waits for the answer to the offer. timeout_s bounds the whole stream.
         Leaving without `finish` cancels it."""
 
+    async def replicate_small(
+        self, endpoint: str, offer: Offer, signature: Signature, piece: bytes | bytearray | memoryview, timeout_s: float
+    ) -> Receipt:
+        """A group of one piece of at most SMALL_PIECE_BYTES: what `replicate`, `send_piece` and `finish` do. timeout_s:
+        for a stream, where it takes one."""
+
     def get_piece(
         self, endpoint: str, request: PieceRequest, signature: Signature, timeout_s: float
     ) -> AsyncIterator[bytes]:
@@ -104,10 +124,18 @@ class Receivers(Protocol):
 
 
 class GrpcReceivers:
-    """Receivers over gRPC."""
+    """Receivers over gRPC. Small groups that wait for the same provider at the same time share a call."""
 
-    def __init__(self, channels: Channels) -> None:
+    def __init__(self, channels: Channels, clock: Clock) -> None:
         self._channels = channels
+        self._old = OldPeers(clock)
+        self._batches: Batches[pb.SmallGroup, Receipt] = Batches(
+            "small groups",
+            self._replicate_many,
+            most=MAX_SMALL_GROUPS,
+            most_bytes=_MAX_SMALL_BYTES,
+            size_of=pb.SmallGroup.ByteSize,
+        )
 
     @asynccontextmanager
     async def replicate(
@@ -125,6 +153,34 @@ class GrpcReceivers:
                 yield _Sender(call, endpoint, {SegmentIndex(p.segment): wire.checksum(p.checksum) for p in held.pieces})
             finally:
                 call.cancel()  # no effect once the receipt and the end of the call have come
+
+    async def replicate_small(
+        self, endpoint: str, offer: Offer, signature: Signature, piece: bytes | bytearray | memoryview, timeout_s: float
+    ) -> Receipt:
+        """By a stream where the far side does not know such calls, or does not see the object on chain yet: on a stream
+        it waits for it."""
+        if not self._old.known(endpoint):
+            opening = pb.OfferOpen(offer=wire.offer_pb(offer), signature=signature)
+            ids = {name: log.current(name) or "" for name in ("request_id", "job_id")}
+            try:
+                return await self._batches.ask(endpoint, pb.SmallGroup(open=opening, piece=bytes(piece), **ids))
+            except MethodUnknown:
+                self._old.add(endpoint)
+            except NoSuchObjectId:
+                pass  # not yet: asked again below, patiently
+        async with self.replicate(endpoint, offer, signature, timeout_s) as sender:
+            await sender.send_piece(SegmentIndex(0), piece)
+            return await sender.finish()
+
+    async def _replicate_many(self, endpoint: str, groups: Sequence[pb.SmallGroup]) -> list[Receipt | SpError]:
+        async with self._channels.channel(endpoint) as channel:
+            method = channel.unary_unary(
+                _REPLICATE_SMALL,
+                request_serializer=pb.ReplicateSmallRequest.SerializeToString,
+                response_deserializer=pb.ReplicateSmallReply.FromString,
+            )
+            reply: pb.ReplicateSmallReply = await method(pb.ReplicateSmallRequest(groups=groups))
+        return [_small_answer(each, endpoint) for each in reply.answers]
 
     async def get_piece(
         self, endpoint: str, request: PieceRequest, signature: Signature, timeout_s: float
@@ -176,7 +232,7 @@ class _Sender:
         await self._call.done_writing()
         receipt = (await _reply(self._call, self._endpoint)).receipt
         await self._call.code()  # the far side has ended the call as well
-        return Receipt(wire.checksum(receipt.integrity_hash), Signature(receipt.signature))
+        return _receipt(receipt)
 
 
 class OwnReceiver(Protocol):
@@ -221,7 +277,21 @@ async def open_receivers(parts: Parts) -> Receivers:
         "channels to receivers",
         lambda: Channels(lambda endpoint: dial(endpoint, timeout_s=CALL_TIMEOUT_S), parts.clock, limit=MAX_CHANNELS),
     )
-    return GrpcReceivers(channels)
+    return await parts.once("receivers", lambda: nullcontext(GrpcReceivers(channels, parts.clock)))
+
+
+def _receipt(message: pb.Receipt) -> Receipt:
+    return Receipt(wire.checksum(message.integrity_hash), Signature(message.signature))
+
+
+def _small_answer(message: pb.SmallAnswer, endpoint: str) -> Receipt | SpError:
+    """One of many. What cannot be read is the failure of that one."""
+    if message.WhichOneof("answer") != "receipt":
+        return error_from_detail(message.error) or ServiceUnavailable(endpoint, "an answer that is none")
+    try:
+        return _receipt(message.receipt)
+    except SpError as error:
+        return error
 
 
 def _frame_bytes(frame: pb.ReplicateFrame | bytes) -> bytes:

@@ -10,8 +10,16 @@ from receiver.claims import Claim
 from receiver.client import CHUNK_BYTES
 from receiver.frames import ChunkFrame, EndFrame, Frame, PieceFrame
 from sp.domain.approvals import ObjectRef
-from sp.domain.errors import GroupIncomplete, InvalidRequest, PieceCorrupt, PieceNotFound, WrongPieceSize
+from sp.domain.errors import (
+    GroupIncomplete,
+    InvalidRequest,
+    PieceCorrupt,
+    PieceExists,
+    PieceNotFound,
+    WrongPieceSize,
+)
 from sp.domain.ids import Checksum, RedundancyIndex, SegmentIndex
+from sp.domain.integrity import piece_checksum
 from sp.domain.jobs import ReceivedPiece
 from sp.domain.pieces import EcPieceKey
 from sp.domain.segments import piece_size, segment_count, segment_size
@@ -90,6 +98,27 @@ class Receiving:
             names = ", ".join(str(self.column.key(segment)) for segment in missing[:_NAMED_MISSING])
             raise GroupIncomplete(len(missing), names)
         return tuple(self.held.values())
+
+    async def take_whole(self, piece: bytes) -> tuple[Checksum, ...]:
+        """The piece of a column of one segment, which came with its offer: durable, and not recorded by itself, since
+        the group is signed for next. What `take` gives. WrongPieceSize, PieceCorrupt, StoreFull, ..."""
+        segment = SegmentIndex(0)
+        key, expected = self.column.key(segment), self.column.piece_bytes(segment)
+        if len(piece) != expected:
+            raise WrongPieceSize(self.column.index, expected, len(piece))
+        if self.signed or segment in self.here:
+            checksum = piece_checksum(piece)
+            if self.signed and self.recorded[segment] != checksum:
+                raise PieceCorrupt(str(key), self.recorded[segment].hex(), checksum.hex())
+            if segment in self.here and self.recorded[segment] == checksum:
+                return (checksum,)
+        try:
+            checksum = await self.store.put(key, piece)
+        except PieceExists:  # not signed for, or damaged: what a broken attempt has left
+            await self.store.delete(key)
+            checksum = await self.store.put(key, piece)
+        RECEIVED_BYTES.inc(len(piece))
+        return (checksum,)
 
     def _check(self, frame: PieceFrame) -> None:
         if frame.segment >= self.column.segments:

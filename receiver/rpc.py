@@ -11,11 +11,13 @@ import grpc
 from proto import receiver_pb2 as pb
 from proto import scrub_pb2
 from proto.receiver_pb2_grpc import OwnReceiverServicer, add_OwnReceiverServicer_to_server
-from receiver.client import CHUNK_BYTES, Receipt
+from receiver.client import CHUNK_BYTES, MAX_SMALL_GROUPS, Receipt
 from receiver.frames import ChunkFrame, EndFrame, Frame, Held, OfferFrame, PieceFrame
 from receiver.service import ReceiverService
-from sp.domain.errors import InvalidRequest
+from sp.domain.errors import InvalidRequest, SpError
 from sp.domain.ids import SegmentIndex
+from sp.runtime.batches import answered
+from sp.runtime.errors import detail_of
 from sp.runtime.rpc import Serving
 from sp.wire import common as wire
 from sp.wire import scrub
@@ -24,7 +26,7 @@ from sp.wire.bulk import bytes_message, payload_of
 SERVICE: Final = "greenfield_sp.receiver.v1.Receiver"
 OWN_SERVICE: Final = "greenfield_sp.receiver.v1.OwnReceiver"
 MAX_MESSAGE_BYTES: Final = CHUNK_BYTES + 16 * 1024
-"""A chunk and its frame; an offer has at most 4 KiB."""
+"""A chunk and its frame; an offer has at most 4 KiB. Small groups that share a call have no more."""
 
 _CHUNK_FIELD: Final = pb.ReplicateFrame.CHUNK_FIELD_NUMBER
 _PIECE_CHUNK_FIELD: Final = pb.PieceFrame.CHUNK_FIELD_NUMBER
@@ -40,6 +42,13 @@ class ReceiverRpc:
         async with aclosing(self._receiver.replicate(_frames(request_iterator))) as replies:
             async for reply in replies:
                 yield _reply_pb(reply)
+
+    async def ReplicateSmall(self, request: pb.ReplicateSmallRequest, context: Any) -> pb.ReplicateSmallReply:
+        async def one(group: pb.SmallGroup) -> Receipt:
+            return await self._receiver.replicate_small(wire.offer(group.open.offer), group.open.signature, group.piece)
+
+        answers = await answered(request.groups, MAX_SMALL_GROUPS, one)
+        return pb.ReplicateSmallReply(answers=map(_small_answer_pb, answers))
 
     async def GetPiece(self, request: pb.GetPieceRequest, context: Any) -> AsyncIterator[bytes]:
         async with aclosing(self._receiver.get_piece(wire.piece_request(request.request), request.signature)) as chunks:
@@ -84,6 +93,11 @@ def _add(servicer: ReceiverRpc, server: grpc.aio.Server) -> None:
             request_deserializer=_parsed,
             response_serializer=pb.ReplicateReply.SerializeToString,
         ),
+        "ReplicateSmall": grpc.unary_unary_rpc_method_handler(
+            servicer.ReplicateSmall,
+            request_deserializer=pb.ReplicateSmallRequest.FromString,
+            response_serializer=pb.ReplicateSmallReply.SerializeToString,
+        ),
         "GetPiece": grpc.unary_stream_rpc_method_handler(
             servicer.GetPiece,
             request_deserializer=pb.GetPieceRequest.FromString,
@@ -126,6 +140,16 @@ _FRAMES: Final[dict[str, Callable[[Any], Frame]]] = {
 
 def _reply_pb(reply: Held | Receipt) -> pb.ReplicateReply:
     if isinstance(reply, Receipt):
-        return pb.ReplicateReply(receipt=pb.Receipt(integrity_hash=reply.integrity_hash, signature=reply.signature))
+        return pb.ReplicateReply(receipt=_receipt_pb(reply))
     pieces = [pb.HeldPiece(segment=segment, checksum=checksum) for segment, checksum in reply.pieces.items()]
     return pb.ReplicateReply(held=pb.Held(pieces=pieces))
+
+
+def _receipt_pb(receipt: Receipt) -> pb.Receipt:
+    return pb.Receipt(integrity_hash=receipt.integrity_hash, signature=receipt.signature)
+
+
+def _small_answer_pb(answer: Receipt | SpError) -> pb.SmallAnswer:
+    if isinstance(answer, SpError):
+        return pb.SmallAnswer(error=detail_of(answer))
+    return pb.SmallAnswer(receipt=_receipt_pb(answer))

@@ -17,7 +17,7 @@ from piecestore.store import PieceStore
 from piecestore.verified import read_verified
 from receiver import offers
 from receiver.claims import Claim, Claims, GroupKey
-from receiver.client import CHUNK_BYTES, Receipt
+from receiver.client import CHUNK_BYTES, SMALL_PIECE_BYTES, Receipt
 from receiver.config import ReceiverConfig
 from receiver.damage import DamagedPieces
 from receiver.frames import Frame, Held, OfferFrame
@@ -96,6 +96,23 @@ class ReceiverService:
             yield Held(receiving.held)
             checksums = await receiving.take(frames)
             yield await self._conclude(offer, group, checksums)
+
+    async def replicate_small(self, offer: Offer, signature: bytes, piece: bytes) -> Receipt:
+        """Take a group of one piece of at most SMALL_PIECE_BYTES, whole: as `replicate`, but an object that our view of
+        the chain does not show yet is NoSuchObjectId at once. The row comes first and the receipt last, so what a crash
+        interrupts is found again, and the same offer goes on from there."""
+        with self.openings.slot():
+            await self._check_offer(offer, signature)
+        ref, index = offer.approval.approval.object, offer.redundancy_index
+        with self.streams.slot(), self.streams_each.of(offer.approval.approval.asker).slot():
+            if Column(ref, index).segments != 1 or len(piece) > SMALL_PIECE_BYTES:
+                raise InvalidRequest(f"whole come groups of one piece of at most {SMALL_PIECE_BYTES} bytes")
+            found, content = await self._content(ref.object_id, ref.version)
+            ref = await self._checked_content(offer, found, content)
+            async with self.claims.claim(_key(offer), offer.offered_at_s) as claim:
+                receiving, group = await self._begin(ref, offer, claim)
+                checksums = await receiving.take_whole(piece)
+                return await self._signed(offer, group, checksums, content)
 
     async def get_piece(self, request: PieceRequest, signature: bytes) -> AsyncGenerator[bytes, None]:
         """The verified bytes of one piece, or (PRIMARY) of one segment of which this is the primary, in chunks.
@@ -197,12 +214,14 @@ class ReceiverService:
         that cut it). Our view of the chain may lag behind the sender's: an object that is not there yet is waited for.
         NoSuchObjectId, SignatureError, InvalidRequest."""
         ref = offer.approval.approval.object
-        found, content = await self._awaited(ref.object_id, ref.version)
+        return await self._checked_content(offer, *await self._awaited(ref.object_id, ref.version))
+
+    async def _checked_content(self, offer: Offer, found: ChainObject, content: Content) -> ObjectRef:
         bucket = await self.chain.head_bucket(found.bucket)
         params = await self.chain.params_at(content.params_time)
         me, providers = (await self.signer.keys()).operator, await self.chain.storage_providers()
         offers.check_content(offer, me, found, content, bucket, params, providers)
-        return replace(ref, params=params)
+        return replace(offer.approval.approval.object, params=params)
 
     async def _awaited(self, object_id: ObjectId, version: int) -> tuple[ChainObject, Content]:
         try:
@@ -255,15 +274,22 @@ class ReceiverService:
         return await self.records.open(ref, index, asker)
 
     async def _conclude(self, offer: Offer, group: ReceivedGroup, checksums: tuple[Checksum, ...]) -> Receipt:
-        """Compare with the chain once more, sign, record, answer: in this order, so that no receipt is out without its
-        row, and no row says SIGNED for what the chain refused."""
-        ref, index = offer.approval.approval.object, offer.redundancy_index
-        root = integrity_hash(checksums)
+        """Ask the chain once more, since a stream takes its time, and sign."""
+        ref = offer.approval.approval.object
         try:
             _, content = await self._content(ref.object_id, ref.version)
         except (NoSuchObjectId, InvalidRequest):
             await self._remove(group, "gone while it arrived")
             raise
+        return await self._signed(offer, group, checksums, content)
+
+    async def _signed(
+        self, offer: Offer, group: ReceivedGroup, checksums: tuple[Checksum, ...], content: Content
+    ) -> Receipt:
+        """Compare with the chain, sign, record, answer: in this order, so that no receipt is out without its row, and
+        no row says SIGNED for what the chain refused."""
+        ref, index = offer.approval.approval.object, offer.redundancy_index
+        root = integrity_hash(checksums)
         if content.checksums:
             await self._check_root(group, expected_for(content.checksums, index), root)
         me = (await self.signer.keys()).operator

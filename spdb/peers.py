@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -34,13 +35,13 @@ class Peers:
     async def record_failure(self, provider: Address, error: str, frozen_until_ms: int) -> None:
         """One failure more; not to be asked before that time (unix ms)."""
         now = self.clock.now_ms()
-        values = {"frozen_until_ms": frozen_until_ms, "last_error": names.clean(error)}
+        values = {"failures": 1, "frozen_until_ms": frozen_until_ms, "last_error": names.clean(error)}
         await self.db.write(lambda c: _record(c, _FAILURE, provider, now, values))
 
-    async def count_approval(self, provider: Address, *, given: bool) -> None:
-        """It answered a question for an approval."""
+    async def count_approvals(self, answered: Mapping[Address, bool]) -> None:
+        """These answered a question for an approval: given (True) or refused."""
         now = self.clock.now_ms()
-        await self.db.write(lambda c: _record(c, _GIVEN if given else _REFUSED, provider, now, {}))
+        await self.db.write(lambda c: _count(c, answered, now))
 
 
 def _peer_of(row: Row[Any]) -> PeerRecord:
@@ -68,25 +69,23 @@ _BLANK: dict[str, Any] = {
 }
 
 
-def _upsert(dialect: Any, changed: tuple[str, ...], counted: str | None) -> Any:
-    """Set the columns `changed` and add one to `counted` in the provider's row, made when absent."""
-    fresh = {**_BLANK, **{name: bindparam(f"b_{name}") for name in ("provider", "updated_at_ms", *changed)}}
+def _upsert(dialect: Any, changed: tuple[str, ...], counted: tuple[str, ...] = ()) -> Any:
+    """Set the columns `changed` and add to those `counted` in the provider's row, made when absent."""
+    bound = ("provider", "updated_at_ms", *changed, *counted)
     statement = dialect.insert(peers)
     news = {name: statement.excluded[name] for name in ("updated_at_ms", *changed)}
-    if counted is not None:
-        fresh[counted] = 1
-        news[counted] = peers.c[counted] + 1
+    news |= {name: peers.c[name] + statement.excluded[name] for name in counted}
+    fresh = {**_BLANK, **{name: bindparam(f"b_{name}") for name in bound}}
     return statement.values(**fresh).on_conflict_do_update(index_elements=[peers.c.provider], set_=news)
 
 
-def _prepared(*changed: str, counted: str | None = None) -> Prepared:
+def _prepared(changed: tuple[str, ...], counted: tuple[str, ...] = ()) -> Prepared:
     return Prepared({"sqlite": _upsert(sqlite, changed, counted), "postgresql": _upsert(postgresql, changed, counted)})
 
 
-_SUCCESS: Final = _prepared("failures", "frozen_until_ms", "last_success_ms")
-_FAILURE: Final = _prepared("frozen_until_ms", "last_error", counted="failures")
-_GIVEN: Final = _prepared(counted="approvals_given")
-_REFUSED: Final = _prepared(counted="approvals_refused")
+_SUCCESS: Final = _prepared(("failures", "frozen_until_ms", "last_success_ms"))
+_FAILURE: Final = _prepared(("frozen_until_ms", "last_error"), counted=("failures",))
+_ANSWERED: Final = _prepared((), counted=("approvals_given", "approvals_refused"))
 
 
 def _record(
@@ -94,3 +93,18 @@ def _record(
 ) -> None:
     row = {**values, "provider": provider, "updated_at_ms": now_ms}
     statement.run(connection, {f"b_{name}": value for name, value in row.items()})
+
+
+def _count(connection: Connection, answered: Mapping[Address, bool], now_ms: int) -> None:
+    """In the order of the addresses, so that two such transactions never wait for each other's rows."""
+    rows = [
+        {
+            "b_provider": provider,
+            "b_updated_at_ms": now_ms,
+            "b_approvals_given": int(answered[provider]),
+            "b_approvals_refused": int(not answered[provider]),
+        }
+        for provider in sorted(answered)
+    ]
+    if rows:
+        _ANSWERED.run_each(connection, rows)

@@ -9,7 +9,7 @@ from sp.domain.retry import RetryPolicy
 
 @dataclass(frozen=True, slots=True)
 class TaskNodeConfig:
-    """max_jobs: carried at once by this process
+    """max_jobs: at work at once in this process; max_waiting_jobs: that wait for a block besides these
     memory_bytes: of segments and parity in flight over all jobs
     lease_ms: a job whose task node vanished is taken over this long after its last sign of life
     poll_interval_s: how often the job table is read when nobody notifies
@@ -28,6 +28,7 @@ class TaskNodeConfig:
     """
 
     max_jobs: int = 32
+    max_waiting_jobs: int = 256
     memory_bytes: int = 64 * 1024 * 1024
     lease_ms: int = 15_000
     poll_interval_s: float = 2.0

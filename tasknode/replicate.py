@@ -32,9 +32,10 @@ from sp.domain.lifecycle import JobEvent
 from sp.runtime.clock import Clock
 from sp.runtime.log import get_logger
 from spdb.jobs import Jobs
-from tasknode.columns import Column, ColumnFeeder
+from tasknode.columns import Buffer, Column, ColumnFeeder
 from tasknode.config import TaskNodeConfig
 from tasknode.onchain import OnChain
+from tasknode.whole import WholePiece, travels_whole
 
 BUSY_PAUSES_S: Final = (0.1, 0.3, 0.9)
 """Before a secondary at its limit is offered a column again; after the last one another takes its place."""
@@ -58,24 +59,24 @@ class Replicator:
     actor: str
 
     async def run(self, job: Job) -> Job:
-        """The job in REPLICATE_OBJECT_DONE. Passes over the columns that are not done yet until all are; a failed
+        """The job in SIGN_OBJECT_DOING. Passes over the columns that are not done yet until all are; a failed
         secondary is replaced between passes and not asked again in this attempt, so passes are bounded by the number
         of providers. TooFewApprovals when nobody is left to replace one with."""
         failed: set[Address] = set()
         while True:
-            await self._fill_gaps(job, failed)
-            pending = [s for s in await self._active(job) if s.state is not SecondaryState.DONE]
+            active = await self._fill_gaps(job, failed)
+            pending = [s for s in active if s.state is not SecondaryState.DONE]
             if not pending:
-                return await self._conclude(job)
-            for secondary, error in await self._pass(job, pending):
+                return await self._conclude(job, active)
+            failures = await self._pass(job, pending)
+            if not failures and job.delegated:  # nothing to compare with: no need to read the rows again
+                return await self._conclude(job, [])
+            for secondary, error in failures:
                 log.warning("secondary failed", provider=secondary.provider, error=str(error))
                 failed.add(secondary.provider)
                 if error.kind is not Kind.BUSY:  # to be at its limit is no fault: nobody is frozen for it
                     await self.p2p.report_peer(secondary.provider, str(error))
                 await self.jobs.secondary_failed(job, secondary.redundancy_index, secondary.provider, str(error))
-
-    async def _active(self, job: Job) -> list[Secondary]:
-        return [s for s in await self.jobs.secondaries(job.id) if s.state is not SecondaryState.FAILED]
 
     async def _pass(self, job: Job, pending: list[Secondary]) -> list[Failure]:
         """One pass: who failed in it, and how. The others are DONE and recorded."""
@@ -101,7 +102,11 @@ class Replicator:
             provider = providers.get(secondary.provider)
             if provider is None or not provider.in_service:
                 raise UnknownProvider(secondary.provider)
-            sender = await self._offered(secondary, provider, streams)
+            sender = (
+                WholePiece(lambda piece: self._placed(secondary, provider, piece))
+                if travels_whole(job)
+                else await self._offered(secondary, provider, streams)
+            )
         except TimeoutError:
             return DeadlineExceeded("the answer to an offer", int(self.config.open_timeout_s * 1000))
         except SpError as error:
@@ -127,6 +132,21 @@ class Replicator:
             await self.clock.sleep(pause_s)
         raise AssertionError("the last attempt returns or raises")
 
+    async def _placed(self, secondary: Secondary, provider: StorageProvider, piece: Buffer) -> Receipt:
+        """As `_offered`, of a column that is one small piece."""
+        for pause_s in (*BUSY_PAUSES_S, None):
+            offer = Offer(secondary.approval, secondary.redundancy_index, self.clock.now_ms() // 1000)
+            signature, endpoint = await self.signer.sign(offer), provider.receiver_endpoint
+            try:
+                return await self.receivers.replicate_small(
+                    endpoint, offer, signature, piece, self.config.group_timeout_s
+                )
+            except Overloaded:
+                if pause_s is None:
+                    raise
+            await self.clock.sleep(pause_s)
+        raise AssertionError("the last attempt returns or raises")
+
     async def _conclude_column(
         self, job: Job, secondary: Secondary, column: Column, provider: StorageProvider
     ) -> SpError | None:
@@ -142,8 +162,9 @@ class Replicator:
         await self.p2p.report_peer(secondary.provider, None)
         return None
 
-    async def _fill_gaps(self, job: Job, failed_now: set[Address]) -> None:
-        """Give every column without an active secondary a replacement: an approved spare, else a newly asked one."""
+    async def _fill_gaps(self, job: Job, failed_now: set[Address]) -> list[Secondary]:
+        """Give every column without an active secondary a replacement: an approved spare, else a newly asked one. All
+        active ones, in column order."""
         rows = await self.jobs.secondaries(job.id)
         active = {s.redundancy_index: s for s in rows if s.state is not SecondaryState.FAILED}
         for index in map(RedundancyIndex, range(job.params.secondaries)):
@@ -155,6 +176,7 @@ class Replicator:
                 replacement = Secondary(job.id, index, approval.approval.approver, approval, SecondaryState.CHOSEN)
                 await self.jobs.replace_secondary(job, index, failed.provider, failed.error, replacement)
                 active[index] = replacement
+        return [active[index] for index in sorted(active)]
 
     async def _replacement(self, job: Job, never: frozenset[Address], burnt: frozenset[Address]) -> SignedApproval:
         """Another provider's approval: a stored spare, a fresh one, and last one of an earlier attempt's failures that
@@ -188,15 +210,20 @@ class Replicator:
         found = await self.onchain.expected(job)
         return found.update.checksums if found.update and found.update.version == job.version else found.checksums
 
-    async def _conclude(self, job: Job) -> Job:
-        """All columns are signed for. Where the chain has their expected hashes already, they must be the same."""
-        checksums = await self._announced(job)
-        for secondary in await self._active(job) if checksums else []:
+    async def _conclude(self, job: Job, active: list[Secondary]) -> Job:
+        """All columns are signed for: the job in SIGN_OBJECT_DOING. Where the chain has their expected hashes already,
+        they must be the same."""
+        checksums = () if job.delegated else await self._announced(job)
+        for secondary in active if checksums else []:
             expected = expected_for(checksums, secondary.redundancy_index)
             assert secondary.integrity_hash is not None
             if secondary.integrity_hash != expected:
                 raise IntegrityMismatch(secondary.redundancy_index, expected.hex(), secondary.integrity_hash.hex())
-        return await self.jobs.move(job, Move(JobEvent.ALL_SECONDARIES_SIGNED, self.actor, attempts=0))
+        return await self.jobs.move(
+            job,
+            Move(JobEvent.ALL_SECONDARIES_SIGNED, self.actor, attempts=0),
+            Move(JobEvent.SIGNING_STARTED, self.actor),
+        )
 
 
 def check_receipt(

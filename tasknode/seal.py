@@ -13,6 +13,7 @@ from sp.domain.lifecycle import JobEvent
 from sp.domain.messages import MsgSealObject
 from spdb.jobs import Jobs
 from tasknode.onchain import Fate, OnChain
+from tasknode.places import waiting_for_a_block
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +38,8 @@ class Sealer:
         """Wait for the block with the seal: the job in SEAL_OBJECT_DONE. TxRefused, TxNotSeen."""
         assert job.tx_hash is not None
         height = (await self.chain.latest_block()).height
-        result = await self.chain.wait_tx(job.tx_hash, height + self.seal_timeout_blocks)
+        async with waiting_for_a_block():
+            result = await self.chain.wait_tx(job.tx_hash, height + self.seal_timeout_blocks)
         if result.code != 0:
             if (
                 await self.onchain.fate(job) is Fate.SEALED

@@ -3,24 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Final
 
 from sp.domain.errors import JobMoved, SpError
 from sp.domain.ids import JobId
 from sp.domain.jobs import Job
 from sp.runtime.clock import Clock, wait_set
 from sp.runtime.leases import kept_lease
-from sp.runtime.limits import IN_USE, LIMIT
 from sp.runtime.log import bound, get_logger
 from sp.runtime.work import Work, working
 from spdb.jobs import Jobs
 from tasknode.config import TaskNodeConfig
 from tasknode.pipeline import Pipeline
-
-JOBS: Final = "jobs"
+from tasknode.places import Places
 
 log = get_logger(__name__)
 
@@ -36,6 +31,11 @@ class Worker:
     actor: str
     _running: dict[JobId, tuple[Job, asyncio.Task[None]]] = field(default_factory=dict)
     _woken: asyncio.Event = field(default_factory=asyncio.Event)
+    _more_due: bool = False
+    _places: Places = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._places = Places(self.config.max_jobs, self.config.max_waiting_jobs, self._freed)
 
     def wake(self) -> None:
         """There may be work: look now."""
@@ -43,7 +43,6 @@ class Worker:
 
     async def run(self) -> None:
         """Until cancelled."""
-        LIMIT.labels(JOBS).set(self.config.max_jobs)
         while True:
             self._woken.clear()
             wait_s = await self._take_due()
@@ -69,17 +68,23 @@ class Worker:
     async def _take_due(self) -> float:
         """Start what is due; how long to wait for the next look, in seconds."""
         try:
-            free = self.config.max_jobs - len(self._running)
-            for job in await self.jobs.take(self.actor, self.config.lease_ms, free) if free else []:
+            free = self._places.free
+            taken = await self.jobs.take(self.actor, self.config.lease_ms, free) if free else []
+            self._more_due = len(taken) == free
+            for job in taken:
                 await self._start(job)
-            due_ms = await self.jobs.next_due_ms()
+            due_ms = None if self._more_due else await self.jobs.next_due_ms()
         except SpError as error:
             log.warning("job table not read", error=str(error))
             return self.config.poll_interval_s
-        if due_ms is None or len(self._running) >= self.config.max_jobs:
+        if due_ms is None:  # nothing is due, or a place that becomes free wakes us
             return self.config.poll_interval_s
         # a due job that was not taken is another's or waits for its turn: no busy loop over it
         return min(self.config.poll_interval_s, max(0.05, (due_ms - self.clock.now_ms()) / 1000))
+
+    def _freed(self) -> None:
+        if self._more_due:
+            self.wake()
 
     async def _start(self, job: Job) -> None:
         """Carry a job that was taken. If our own lease of it ran out because it could not be renewed, it is being
@@ -97,7 +102,8 @@ class Worker:
             return await self.jobs.renew_lease(job.id, self.actor, self.config.lease_ms)
 
         try:
-            with bound(job_id=job.id, request_id=job.request_id), self._share(job):
+            share = working(Work.REPLICATION, job.account, str(job.id))
+            with self._places.taken(), bound(job_id=job.id, request_id=job.request_id), share:
                 async with kept_lease(job.id, renew, self.config.lease_ms, self.clock):
                     await self.pipeline.carry(job)
         except JobMoved:
@@ -112,11 +118,6 @@ class Worker:
         finally:
             del self._running[job.id]
             self.wake()
-
-    @contextmanager
-    def _share(self, job: Job) -> Iterator[None]:
-        with IN_USE.labels(JOBS).track_inprogress(), working(Work.REPLICATION, job.account, str(job.id)):
-            yield
 
     async def _release(self, job: Job) -> None:
         releasing = asyncio.ensure_future(self.jobs.release(job))

@@ -30,6 +30,7 @@ def checksummed(raw: bytes) -> str:
     )
 
 
+@lru_cache(maxsize=4096)
 def parse_address(text: str) -> str:
     """The EIP-55 spelling of `text`, which may be all lower or all upper case; mixed case must be right.
 
@@ -53,5 +54,10 @@ def address_of_public_key(public_key: bytes) -> str:
 
 def address_of_point(key: coincurve.PublicKey) -> str:
     """The address of a key that coincurve has parsed, recovered or derived."""
-    point = key.format(compressed=False)[1:]
+    return _address_of(key.format(compressed=False)[1:])
+
+
+@lru_cache(maxsize=4096)
+def _address_of(point: bytes) -> str:
+    """The same few keys sign nearly everything."""
     return checksummed(keccak256(point)[-ADDRESS_BYTES:])

@@ -114,6 +114,11 @@ class ServiceUnavailable(SpError):
 
 
 @dataclass(eq=False)
+class MethodUnknown(ServiceUnavailable):
+    """A neighbour does not know this call; it may know an older one."""
+
+
+@dataclass(eq=False)
 class InternalError(SpError):
     """Our own mistake; the log has the trace under this request id."""
 

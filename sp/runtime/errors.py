@@ -129,7 +129,9 @@ def error_of(
     if rpc_error.code() is grpc.StatusCode.DEADLINE_EXCEEDED:
         return e.DeadlineExceeded(waiting_for=_whom(service, target), timeout_ms=round((timeout_s or 0) * 1000))
     details = (rpc_error.details() or "")[:MESSAGE_MAX_BYTES]
-    return e.ServiceUnavailable(service=_whom(service, target), reason=f"{rpc_error.code().name}: {details}")
+    unknown = rpc_error.code() is grpc.StatusCode.UNIMPLEMENTED
+    kind = e.MethodUnknown if unknown else e.ServiceUnavailable
+    return kind(service=_whom(service, target), reason=f"{rpc_error.code().name}: {details}")
 
 
 def _whom(service: str, target: str) -> str:

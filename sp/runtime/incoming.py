@@ -11,6 +11,7 @@ from contextlib import aclosing
 from typing import Any, Final, TypeVar
 
 import grpc
+from prometheus_client import Histogram
 
 from sp.domain.errors import DeadlineExceeded, InternalError, Kind, SpError
 from sp.runtime import log
@@ -28,6 +29,7 @@ ID: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 logger = log.get_logger(__name__)
 
+OK: Final = "OK"
 CALLS: Final = histogram("sp_rpc_server_seconds", "Calls served, by method and gRPC status", ["method", "code"])
 IN_FLIGHT: Final = gauge("sp_rpc_server_in_flight", "Calls being served", ["method"])
 
@@ -67,9 +69,12 @@ class Guard(grpc.aio.ServerInterceptor):
             (True, True): (served.stream_stream, grpc.stream_stream_rpc_method_handler),
         }[shape]
 
+        in_flight, well = IN_FLIGHT.labels(name), CALLS.labels(name, OK)
+
         async def guarded(request: Any, context: Context) -> Any:
             answering = _streamed(method, request, context) if served.response_streaming else method(request, context)
-            return await self._answer(answering, context, name)
+            with in_flight.track_inprogress():
+                return await self._answer(answering, context, name, well)
 
         made: grpc.RpcMethodHandler[Any, Any] = make(
             guarded,
@@ -78,10 +83,10 @@ class Guard(grpc.aio.ServerInterceptor):
         )
         return made
 
-    async def _answer(self, answering: Awaitable[T], context: Context, name: str) -> T:
+    async def _answer(self, answering: Awaitable[T], context: Context, name: str, well: Histogram) -> T:
         started = time.perf_counter()
-        code = "OK"
-        with log.bound(**_ids(context)), working(self._work), IN_FLIGHT.labels(name).track_inprogress():
+        code = OK
+        with log.bound(**_ids(context)), working(self._work):
             try:
                 return await self._bounded(answering, name)
             except asyncio.CancelledError:  # the caller went away, its deadline passed, or this server stops
@@ -98,7 +103,8 @@ class Guard(grpc.aio.ServerInterceptor):
                 code = status_of(refusal).name
                 await _abort(context, refusal)
             finally:
-                CALLS.labels(name, code).observe(time.perf_counter() - started)
+                seconds = well if code is OK else CALLS.labels(name, code)
+                seconds.observe(time.perf_counter() - started)
         raise AssertionError("abort raises")
 
     async def _bounded(self, answering: Awaitable[T], name: str) -> T:
@@ -127,10 +133,15 @@ async def _streamed(method: Any, request: Any, context: Context) -> None:
 def _ids(context: Context) -> dict[str, str]:
     """The request id (a new one if the caller sent none) and job id of this call."""
     sent = {name: value for name, value in context.invocation_metadata() or () if isinstance(value, str)}
-    ids = {"request_id": sent.get(REQUEST_ID_KEY, ""), "job_id": sent.get(JOB_ID_KEY, "")}
-    fit = {name: value for name, value in ids.items() if ID.fullmatch(value)}
+    fit = fit_ids(sent.get(REQUEST_ID_KEY, ""), sent.get(JOB_ID_KEY, ""))
     fit.setdefault("request_id", secrets.token_hex(16))
     return fit
+
+
+def fit_ids(request_id: str, job_id: str) -> dict[str, str]:
+    """Those of the ids that somebody else sent which may stand in our log."""
+    ids = {"request_id": request_id, "job_id": job_id}
+    return {name: value for name, value in ids.items() if ID.fullmatch(value)}
 
 
 def _refusal(failure: Exception, name: str) -> SpError:

@@ -13,13 +13,13 @@ import pytest
 
 import receiver.app
 from receiver.client import Receipt
-from receiver.frames import ChunkFrame, Frame, Held, OfferFrame
+from receiver.frames import ChunkFrame, EndFrame, Frame, Held, OfferFrame, PieceFrame
 from receiver.rpc import served
 from receiver.service import ReceiverService
 from sp.crypto.hashing import keccak256
 from sp.crypto.private import PrivateKey
-from sp.domain.approvals import PieceRequest, ReceiptDoc
-from sp.domain.errors import Overloaded
+from sp.domain.approvals import Offer, PieceRequest, ReceiptDoc
+from sp.domain.errors import Overloaded, ServiceUnavailable
 from sp.domain.ids import Address, Checksum, ObjectId, SegmentIndex, Signature
 from sp.runtime.parts import Parts
 from tests.cluster.network import Runner
@@ -37,6 +37,21 @@ class Hostile:
 
     def replicate(self, frames: AsyncIterator[Frame]) -> Replies:
         return self.lie(self.honest, frames)
+
+    async def replicate_small(self, offer: Offer, signature: bytes, piece: bytes) -> Receipt:
+        """The same lie about a group that comes whole."""
+
+        async def frames() -> AsyncIterator[Frame]:
+            yield OfferFrame(offer, signature)
+            yield PieceFrame(SegmentIndex(0), len(piece))
+            yield ChunkFrame(piece)
+            yield EndFrame()
+
+        async with aclosing(self.lie(self.honest, frames())) as replies:
+            async for reply in replies:
+                if isinstance(reply, Receipt):
+                    return reply
+        raise ServiceUnavailable("Receiver", "ended without a receipt")
 
     def get_piece(self, request: PieceRequest, signature: bytes) -> AsyncGenerator[bytes, None]:
         return self.honest.get_piece(request, signature)

@@ -108,6 +108,17 @@ async def test_a_secondary_that_cheats_is_replaced_and_named_with_its_reason(
     assert "takes its place" in reasons_of(detail, victim.operator)
 
 
+@pytest.mark.parametrize("how", LIES)
+async def test_a_secondary_that_cheats_over_a_small_object_is_replaced(network: Network, s3: S3, how: str) -> None:
+    """Its column is one piece, which comes whole."""
+    victim = network.next_holders(network.sps[0])[1]
+    await make_hostile(victim, LIES[how][0])
+    name, body = f"small, {how}", payload(4096)
+    await put(s3, name, body)
+    detail = await sealed_without(network, s3, name, victim, body=body)
+    assert "takes its place" in reasons_of(detail, victim.operator)
+
+
 async def test_a_secondary_that_tampers_is_replaced_where_the_chain_knows_the_checksums_beforehand(
     network: Network, s3: S3
 ) -> None:

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import grpc
 import pytest
@@ -14,9 +15,16 @@ from piecestore.disk import open_disk_store
 from piecestore.faulty import FaultyStore
 from proto import receiver_pb2 as pb
 from proto.receiver_pb2_grpc import ReceiverStub
-from receiver.client import CHUNK_BYTES, GroupSender, GrpcReceivers, Receipt
+from receiver.client import (
+    CHUNK_BYTES,
+    MAX_SMALL_GROUPS,
+    SMALL_PIECE_BYTES,
+    GroupSender,
+    GrpcReceivers,
+    Receipt,
+)
 from receiver.config import ReceiverConfig
-from receiver.rpc import MAX_MESSAGE_BYTES, served
+from receiver.rpc import MAX_MESSAGE_BYTES, ReceiverRpc, served
 from sp.domain.approvals import Offer
 from sp.domain.errors import (
     DeadlineExceeded,
@@ -29,11 +37,12 @@ from sp.domain.errors import (
     SignatureError,
     WrongPieceSize,
 )
-from sp.domain.ids import SegmentIndex, Signature
+from sp.domain.ids import ObjectId, SegmentIndex, Signature
 from sp.domain.params import StorageParams
 from sp.domain.pieces import EcPieceKey
 from sp.runtime.channels import Channels
 from sp.runtime.clock import SystemClock
+from sp.runtime.errors import error_from_detail
 from sp.runtime.rpc import dial, serving
 from sp.wire import common as wire
 from tests.unit.receivers import COLUMN, OBJECT_ID, Group, World, group_of, open_world, reconfigured
@@ -79,7 +88,7 @@ async def line(world: World) -> AsyncIterator[Line]:
     listening = serving("127.0.0.1:0", [served(world.receiver)], max_message_bytes=MAX_MESSAGE_BYTES, grace_s=0.1)
     channels = Channels(lambda endpoint: dial(endpoint, timeout_s=5.0), SystemClock(), limit=4)
     async with listening as address, channels:
-        yield Line(world, GrpcReceivers(channels), address)
+        yield Line(world, GrpcReceivers(channels, SystemClock()), address)
 
 
 @pytest.fixture
@@ -209,6 +218,94 @@ async def endless(sender: GroupSender) -> None:
         await sender.send_piece(SegmentIndex(0), bytes(4 * MIB))
 
 
+# --- groups that come whole
+
+
+SMALL = group_of(200_000, seed=3, object_id=ObjectId(77), params=PARAMS)  # one piece of 50,000 bytes
+
+
+@pytest.fixture
+def calls(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """How many small groups came in each call. To be named before `phone`, which serves what it finds."""
+    calls: list[int] = []
+    true = ReceiverRpc.ReplicateSmall
+
+    async def counted(self: ReceiverRpc, request: pb.ReplicateSmallRequest, context: Any) -> pb.ReplicateSmallReply:
+        calls.append(len(request.groups))
+        return await true(self, request, context)
+
+    monkeypatch.setattr(ReceiverRpc, "ReplicateSmall", counted)
+    return calls
+
+
+@pytest.fixture
+def refused_calls(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """As `calls`, of a Receiver whose version does not know them."""
+    calls: list[int] = []
+
+    async def unknown(self: ReceiverRpc, request: pb.ReplicateSmallRequest, context: Any) -> None:
+        calls.append(len(request.groups))
+        await context.abort(grpc.StatusCode.UNIMPLEMENTED, "Method not found!")
+
+    monkeypatch.setattr(ReceiverRpc, "ReplicateSmall", unknown)
+    return calls
+
+
+async def place(phone: Line, group: Group, signature: Signature | None = None) -> Receipt:
+    offer, true = await phone.offered(group)
+    return await phone.receivers.replicate_small(phone.address, offer, signature or true, group.pieces[0], 20.0)
+
+
+async def test_small_groups_share_calls_and_each_has_its_own_receipt_or_error(calls: list[int], phone: Line) -> None:
+    groups = [group_of(800_000, seed=n, object_id=ObjectId(100 + n), params=PARAMS) for n in range(20)]
+    for group in groups:
+        phone.world.on_chain(group)
+    forged = [Signature(bytes(65)) if n == 3 else None for n in range(20)]
+    placing = (place(phone, group, signature) for group, signature in zip(groups, forged, strict=True))
+    receipts = await asyncio.gather(*placing, return_exceptions=True)
+    assert isinstance(receipts.pop(3), SignatureError)
+    del groups[3]
+    assert [receipt.integrity_hash for receipt in receipts if isinstance(receipt, Receipt)] == [g.root for g in groups]
+    assert sum(calls) == 20
+    assert len(calls) < 10
+    assert max(calls) <= 5, "a call brings 1 MiB at most"
+
+
+async def test_a_receiver_that_knows_no_such_calls_gets_a_stream(refused_calls: list[int], phone: Line) -> None:
+    phone.world.on_chain(SMALL)
+    for _ in range(3):
+        assert (await place(phone, SMALL)).integrity_hash == SMALL.root
+    assert refused_calls == [1], "it is remembered"
+
+
+async def test_a_small_group_whose_object_is_not_seen_yet_waits_on_a_stream(calls: list[int], world: World) -> None:
+    world = reconfigured(world, ReceiverConfig(chain_lag_s=20.0))
+    async with line(world) as phone:
+        placing = asyncio.create_task(place(phone, SMALL))
+        while not world.receiver.streams.taken or not calls:
+            await _turn()
+        world.on_chain(SMALL)
+        world.ledger.block()
+        assert (await placing).integrity_hash == SMALL.root
+    assert calls == [1]
+
+
+async def test_calls_with_no_group_or_too_many_or_nonsense_are_refused_item_by_item(phone: Line) -> None:
+    async with dial(phone.address, timeout_s=5.0) as channel:
+        for count in (0, MAX_SMALL_GROUPS + 1):
+            request = pb.ReplicateSmallRequest(groups=[pb.SmallGroup()] * count)
+            with pytest.raises(InvalidRequest, match="questions"):
+                await ReceiverStub(channel).ReplicateSmall(request)
+        offer, signature = await phone.offered()
+        large = pb.SmallGroup(
+            open=pb.OfferOpen(offer=wire.offer_pb(offer), signature=signature), piece=bytes(SMALL_PIECE_BYTES + 1)
+        )
+        reply = await ReceiverStub(channel).ReplicateSmall(
+            pb.ReplicateSmallRequest(groups=[pb.SmallGroup(), large, pb.SmallGroup(request_id="\n" * 100)])
+        )
+    assert [type(error_from_detail(each.error)) for each in reply.answers] == [InvalidRequest] * 3
+
+
 async def test_an_unreachable_receiver_is_unavailable(phone: Line) -> None:
     offer, signature = await phone.offered()
     with pytest.raises(ServiceUnavailable):
@@ -223,7 +320,7 @@ async def test_a_receiver_that_stops_within_a_stream_is_unavailable_and_resumed_
     async with channels, AsyncExitStack() as stack:
         listening = serving("127.0.0.1:0", [served(world.receiver)], max_message_bytes=MAX_MESSAGE_BYTES, grace_s=0.05)
         stopping = AsyncExitStack()
-        phone = Line(world, GrpcReceivers(channels), await stopping.enter_async_context(listening))
+        phone = Line(world, GrpcReceivers(channels, SystemClock()), await stopping.enter_async_context(listening))
         sender = await stack.enter_async_context(phone.stream())
         await sender.send_piece(SegmentIndex(0), GROUP.pieces[0])
         await until_recorded(world, 1)

@@ -1,5 +1,6 @@
 """Signer and P2P over real gRPC: the clients say what the services do, and two providers talk to each other."""
 
+import asyncio
 import hashlib
 import hmac
 from collections.abc import AsyncIterator
@@ -7,18 +8,22 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
+from typing import Any
 
+import grpc
 import pytest
 
 from p2p.answering import Answering, Door
 from p2p.asking import Asking
-from p2p.client import GrpcPeers, P2PClient
+from p2p.client import MAX_QUESTIONS, Accepted, GrpcPeers, P2PClient
 from p2p.config import P2PConfig
 from p2p.policy import Rules
 from p2p.replay import SeenNonces
-from p2p.rpc import PEER_MESSAGE_BYTES, served, served_to_peers
+from p2p.rpc import PEER_MESSAGE_BYTES, P2PPeerRpc, served, served_to_peers
 from p2p.service import P2PService
 from piecestore.memory import MemoryStore
+from proto import p2p_pb2 as pb
+from proto.p2p_pb2_grpc import P2PPeerStub
 from signer.client import SignerClient
 from signer.rpc import served as signer_served
 from sp.crypto.hashing import keccak256
@@ -29,20 +34,23 @@ from sp.domain.errors import (
     InvalidRequest,
     KeyNotAllowed,
     NoSuchAccount,
+    Overloaded,
     SignatureError,
     TooFewApprovals,
     TxRefused,
 )
-from sp.domain.ids import Address, Checksum, ObjectId, RedundancyIndex
-from sp.domain.ledger import SpStatus, Visibility
+from sp.domain.ids import Address, Checksum, ObjectId, RedundancyIndex, Signature
+from sp.domain.ledger import Bucket, SpStatus, Visibility
 from sp.domain.messages import MsgCreateBucket, MsgUpdateStorageProviderStatus
 from sp.runtime.channels import Channels
 from sp.runtime.clock import SystemClock
+from sp.runtime.errors import error_from_detail
 from sp.runtime.limits import Slots, SlotsBySender
 from sp.runtime.pool import CpuPool
 from sp.runtime.rpc import dial, serving
 from spdb.database import open_database
 from spdb.peers import Peers
+from tests.turns import turn
 from tests.unit.ledger_double import NOW_S, PARAMS, LedgerDouble
 from tests.unit.providers import Provider, Providers, clock
 
@@ -64,7 +72,8 @@ async def running(
 ) -> AsyncIterator[Node]:
     async with AsyncExitStack() as stack:
         database = await stack.enter_async_context(open_database(f"sqlite:///{dir}/{provider.record.moniker}.sqlite"))
-        now, records, peers = provider.signer.clock, Peers(database, provider.signer.clock), GrpcPeers(channels)
+        now = provider.signer.clock
+        records, peers = Peers(database, now), GrpcPeers(channels, now)
         config = P2PConfig(ask_timeout_s=5.0, round_timeout_s=5.0)
         asking = Asking(ledger, provider.signer, peers, records, now, Random(1), config)
         answering = Answering(
@@ -156,6 +165,102 @@ async def test_a_hostile_question_is_refused_over_the_wire(nodes: list[Node]) ->
     question = ApprovalRequest(REF, asker.provider.operator, NOW_S, "cd" * 16)
     with pytest.raises(ApprovalRefused, match="full"):
         await peers.ask(endpoint, question, await asker.provider.signer.sign(question))
+
+
+@pytest.fixture
+def calls(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """How many questions came in each common call. To be named before `nodes`, which serve what they find."""
+    calls: list[int] = []
+    true = P2PPeerRpc.AskApprovals
+
+    async def counted(self: P2PPeerRpc, request: pb.AskApprovalsRequest, context: Any) -> pb.AskApprovalsReply:
+        calls.append(len(request.questions))
+        return await true(self, request, context)
+
+    monkeypatch.setattr(P2PPeerRpc, "AskApprovals", counted)
+    return calls
+
+
+@pytest.fixture
+def refused_calls(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """As `calls`, of providers whose version does not know them."""
+    calls: list[int] = []
+
+    async def unknown(self: P2PPeerRpc, request: pb.AskApprovalsRequest, context: Any) -> None:
+        calls.append(len(request.questions))
+        await context.abort(grpc.StatusCode.UNIMPLEMENTED, "Method not found!")
+
+    monkeypatch.setattr(P2PPeerRpc, "AskApprovals", unknown)
+    return calls
+
+
+async def test_questions_that_wait_for_one_provider_share_calls_and_each_has_its_own_answer(
+    calls: list[int], nodes: list[Node]
+) -> None:
+    asker, other, _ = nodes
+    questions = [ApprovalRequest(REF, asker.provider.operator, NOW_S, f"{n:032x}") for n in (1, 2, 2)]
+    signatures = [await asker.provider.signer.sign(question) for question in questions]
+    signatures[1] = Signature(bytes(65))
+    peers, endpoint = asker.service.peers, other.provider.record.p2p_endpoint
+    asking = zip(questions, signatures, strict=True)
+    good, forged, again = await asyncio.gather(
+        *(peers.ask(endpoint, question, signature) for question, signature in asking), return_exceptions=True
+    )
+    assert calls == [3]
+    assert isinstance(good, Accepted)
+    assert isinstance(forged, SignatureError)
+    assert isinstance(again, Accepted), "a forged question does not use up the nonce of the true one"
+
+
+async def test_every_question_of_a_call_counts_against_its_askers_share(nodes: list[Node]) -> None:
+    asker, other, _ = nodes
+    hold = asyncio.Event()
+    found = other.service.chain.head_bucket
+
+    async def slowly(bucket: str) -> Bucket:
+        await hold.wait()
+        return await found(bucket)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(other.service.chain, "head_bucket", slowly)
+        questions = [ApprovalRequest(REF, asker.provider.operator, NOW_S, f"{n:032x}") for n in range(4)]
+        asked = [
+            asyncio.create_task(
+                asker.service.peers.ask(
+                    other.provider.record.p2p_endpoint, question, await asker.provider.signer.sign(question)
+                )
+            )
+            for question in questions
+        ]
+        while not other.service.answering.questions.taken:
+            await turn()
+        await turn(5)
+        hold.set()
+        answers = await asyncio.gather(*asked, return_exceptions=True)
+    assert [type(answer) for answer in answers] == [Accepted, Accepted, Overloaded, Overloaded]
+
+
+async def test_a_provider_that_knows_no_common_calls_is_asked_one_by_one(
+    refused_calls: list[int], nodes: list[Node]
+) -> None:
+    asker, other, _ = nodes
+    for n in range(3):
+        question = ApprovalRequest(REF, asker.provider.operator, NOW_S, f"{n:032x}")
+        signature = await asker.provider.signer.sign(question)
+        assert await asker.service.peers.ask(other.provider.record.p2p_endpoint, question, signature)
+    assert refused_calls == [1], "it is remembered"
+
+
+async def test_a_call_with_no_question_or_too_many_is_refused(nodes: list[Node]) -> None:
+    _, other, _ = nodes
+    async with dial(other.provider.record.p2p_endpoint, timeout_s=5.0) as channel:
+        for count in (0, MAX_QUESTIONS + 1):
+            with pytest.raises(InvalidRequest, match="questions"):
+                await P2PPeerStub(channel).AskApprovals(
+                    pb.AskApprovalsRequest(questions=[pb.AskApprovalRequest()] * count)
+                )
+        reply = await P2PPeerStub(channel).AskApprovals(pb.AskApprovalsRequest(questions=[pb.AskApprovalRequest()] * 3))
+    assert [type(error_from_detail(each.error)) for each in reply.answers] == [InvalidRequest] * 3
 
 
 async def test_the_inner_service_is_not_offered_to_other_providers(nodes: list[Node]) -> None:

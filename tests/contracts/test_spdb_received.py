@@ -185,9 +185,10 @@ async def test_a_peer_is_remembered_by_its_failures_until_it_succeeds(world: Wor
 async def test_approvals_are_counted_without_touching_failures(world: World) -> None:
     await world.peers.record_failure(provider(1), "slow", 5)
     for given in (True, True, False):
-        await world.peers.count_approval(provider(1), given=given)
-    (peer,) = await world.peers.all()
+        await world.peers.count_approvals({provider(1): given, provider(2): not given})
+    peer, fresh = await world.peers.all()
     assert (peer.approvals_given, peer.approvals_refused, peer.failures, peer.frozen_until_ms) == (2, 1, 1, 5)
+    assert (fresh.approvals_given, fresh.approvals_refused, fresh.failures) == (1, 2, 0)
 
 
 async def test_a_cursor_is_where_it_was_set_and_starts_at_zero(world: World) -> None:

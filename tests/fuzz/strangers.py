@@ -9,16 +9,24 @@ from google.protobuf.message import DecodeError, Message
 
 from gateway.errors_http import greenfield_answer, s3_answer
 from gateway.greenfield.approvals import bucket_document, decoded, object_document
+from p2p.client import Accepted
+from p2p.client import _answer as read_answer
 from p2p.policy import Facts, Rules, approval_for, check_sizes, objection, refusal
 from proto import p2p_pb2, receiver_pb2
+from receiver.client import Receipt
+from receiver.client import _small_answer as read_small_answer
 from receiver.frames import OfferFrame
 from receiver.offers import check_content, check_offer, check_offer_sizes, check_piece_request
+from receiver.receiving import Column
 from receiver.rpc import _frame, _parsed
 from sp.crypto.hashing import keccak256
 from sp.domain.addresses import parse_address, signer_of
+from sp.domain.approvals import Offer
 from sp.domain.contents import content_of
-from sp.domain.ids import ObjectId
+from sp.domain.errors import SpError
+from sp.domain.ids import ObjectId, SegmentIndex
 from sp.runtime.errors import detail_of, error_from_detail, status_of
+from sp.runtime.incoming import fit_ids
 from sp.wire import common as wire
 from sp.wire import create_approvals
 from sp.wire.bulk import bytes_message
@@ -47,8 +55,15 @@ def _of(kind: type[M], raw: bytes) -> M | None:
 
 
 def question(raw: bytes) -> None:
-    """AskApproval, as p2p.answering goes through it."""
-    message = _of(p2p_pb2.AskApprovalRequest, raw)
+    """AskApproval, as p2p.answering goes through it; and every question of AskApprovals."""
+    _question(_of(p2p_pb2.AskApprovalRequest, raw))
+    many = _of(p2p_pb2.AskApprovalsRequest, raw)
+    for each in many.questions if many else ():
+        fit_ids(each.request_id, each.job_id)
+        _question(each)
+
+
+def _question(message: p2p_pb2.AskApprovalRequest | None) -> None:
     request = message and attempt(lambda: wire.approval_request(message.request))
     if message is None or request is None:
         return
@@ -70,6 +85,9 @@ def answer(raw: bytes) -> None:
         with refusing():
             signed = wire.signed_approval(message.approval)
             signer_of(keccak256(signed.approval.sign_bytes()), signed.signature)
+    many = _of(p2p_pb2.AskApprovalsReply, raw)
+    for each in many.answers if many else ():
+        assert isinstance(read_answer(each, "a peer"), Accepted | SpError)
     ping = _of(p2p_pb2.PingReply, raw)
     if ping is not None:
         with refusing():
@@ -83,9 +101,24 @@ def frame(raw: bytes) -> None:
     except DecodeError:
         return
     read = attempt(lambda: _frame(parsed)) if isinstance(parsed, receiver_pb2.ReplicateFrame) else parsed
-    if not isinstance(read, OfferFrame):
-        return
-    offer, signature = read.offer, read.signature
+    if isinstance(read, OfferFrame):
+        _offer(read.offer, read.signature)
+
+
+def small_groups(raw: bytes) -> None:
+    """ReplicateSmall: each group as the first message of a stream, and its piece."""
+    message = _of(receiver_pb2.ReplicateSmallRequest, raw)
+    for group in message.groups if message else ():
+        fit_ids(group.request_id, group.job_id)
+        offer = attempt(lambda group=group: wire.offer(group.open.offer))  # type: ignore[misc]
+        if offer is not None:
+            _offer(offer, group.open.signature)
+            with refusing():
+                check_offer_sizes(offer, group.open.signature)
+                Column(offer.approval.approval.object, offer.redundancy_index).piece_bytes(SegmentIndex(0))
+
+
+def _offer(offer: Offer, signature: bytes) -> None:
     with refusing():
         check_offer_sizes(offer, signature)
         for sender in (None, PEER):
@@ -109,6 +142,9 @@ def piece_request(raw: bytes) -> None:
 
 def replies(raw: bytes) -> None:
     """What a secondary answers on a Replicate stream."""
+    many = _of(receiver_pb2.ReplicateSmallReply, raw)
+    for each in many.answers if many else ():
+        assert isinstance(read_small_answer(each, "a peer"), Receipt | SpError)
     message = _of(receiver_pb2.ReplicateReply, raw)
     if message is not None:
         with refusing():
@@ -150,7 +186,7 @@ def bulk(raw: bytes) -> None:
 
 
 _KINDS: Final[tuple[Callable[[bytes], None], ...]] = (
-    question, answer, frame, piece_request, replies, error_detail, transaction, bulk,
+    question, answer, frame, piece_request, replies, error_detail, transaction, bulk, small_groups,
 )  # fmt: skip
 
 

@@ -219,6 +219,11 @@ class NobodyElse:
     ) -> AbstractAsyncContextManager[GroupSender]:
         raise ServiceUnavailable(endpoint, "not there")
 
+    async def replicate_small(
+        self, endpoint: str, offer: Offer, signature: Signature, piece: bytes | bytearray | memoryview, timeout_s: float
+    ) -> Receipt:
+        raise ServiceUnavailable(endpoint, "not there")
+
     def get_piece(
         self, endpoint: str, request: PieceRequest, signature: Signature, timeout_s: float
     ) -> AsyncIterator[bytes]:

@@ -256,6 +256,41 @@ async def _question(world: World, ref: ObjectRef = REF) -> tuple[ApprovalRequest
 # --- freezing
 
 
+async def test_questions_that_fail_together_are_one_failure(world: World) -> None:
+    waiting: list[asyncio.Future[Accepted]] = []
+
+    async def hang_up(request: ApprovalRequest, signature: Signature) -> Accepted:
+        waiting.append(asyncio.get_running_loop().create_future())
+        return await waiting[-1]
+
+    world.replace_answer(0, hang_up)
+    refs = [replace(REF, object_id=ObjectId(50 + number)) for number in range(4)]
+    rounds = [asyncio.create_task(world.get(needed=6, spares=2, ref=ref)) for ref in refs]
+    while len(waiting) < len(refs):
+        await turn()
+    for question in waiting:
+        world.clock.advance(0.001)
+        question.set_exception(ServiceUnavailable("P2PPeer", "connection reset"))
+        await turn(5)
+    await asyncio.gather(*rounds)
+    assert (await world.record(0)).failures == 1
+
+
+async def test_a_success_is_recorded_again_after_a_failure_or_a_while(world: World) -> None:
+    operator = world.others[0].operator
+    await world.node.report_peer(operator, None)
+    first = (await world.record(0)).last_success_ms
+    await world.node.report_peer(operator, "slow")
+    await world.node.report_peer(operator, None)
+    assert (await world.record(0)).failures == 0
+    world.clock.advance(0.5)
+    await world.node.report_peer(operator, None)
+    assert (await world.record(0)).last_success_ms == first, "twice a second is not news"
+    world.clock.advance(1)
+    await world.node.report_peer(operator, None)
+    assert (await world.record(0)).last_success_ms == first + 1500
+
+
 async def test_failures_freeze_for_longer_each_time_and_a_success_clears_them(world: World) -> None:
     operator = world.others[0].operator
     spans = []
