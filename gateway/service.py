@@ -75,7 +75,7 @@ class Gateway:
         it themselves. Raises what access, the body's promises and the uploader raise; nothing is stored then.
         """
         order = await self.order_for(identity, put)
-        plan = replace(put.body, size=order.payload_size)
+        plan = put.body if put.body.size == order.payload_size else replace(put.body, size=order.payload_size)
         has_md5 = CONTENT_MD5 in plan.promised | {*put.computed}
         has_md5 = has_md5 or (plan.size is not None and plan.size <= self.etag_md5_max_bytes)
         also = (*put.computed, CONTENT_MD5) if has_md5 else put.computed
