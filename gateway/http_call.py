@@ -117,7 +117,8 @@ class Call:
         async with closed_after(chunks):
             chunk = await anext(chunks, b"")
             if len(chunk) == size <= UNPAUSED_BYTES and not self._is_behind():
-                assert not await anext(chunks, b""), "more bytes than asked for"
+                more = await anext(chunks, b"")
+                assert not more, "more bytes than asked for"
                 BYTES_OUT.inc(size)
                 return web.Response(status=status, headers=self.headers(headers), body=bytes(chunk))
             response = web.StreamResponse(status=status, headers=self.headers(headers))
@@ -126,6 +127,8 @@ class Call:
             try:
                 if self.request.transport is not None:
                     self.request.transport.set_write_buffer_limits(high=WRITE_BUFFER_BYTES)
+                async with asyncio.timeout(self.write_timeout_s):
+                    await self.request.writer.drain()  # of the answers before: each may have been too short to wait
                 left = size
                 while chunk:
                     left -= len(chunk)
