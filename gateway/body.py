@@ -8,7 +8,7 @@ stored.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Iterable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Final
@@ -27,7 +27,7 @@ from gateway.errors import MissingContentLength
 from gateway.request import RequestHead
 from sp.crypto.checksums import Hasher
 from sp.domain.errors import ObjectTooLarge, PayloadDigestMismatch, PayloadSizeMismatch
-from sp.runtime.chunks import Piece, coalesced
+from sp.runtime.chunks import Gathered, Piece, coalesced
 from sp.runtime.pool import CpuPool
 
 INLINE_BYTES: Final = 1 << 16
@@ -36,6 +36,9 @@ INLINE_BYTES: Final = 1 << 16
 
 DECODED_INLINE_BYTES: Final = 1 << 13
 """The same for the decoder of a framed body: whoever frames every byte by itself makes it work hard for little."""
+
+SMALL_BYTES: Final = 1 << 16
+"""A body that says that it is no longer, and has no framing, is handed on in one piece, once it has been checked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,13 +110,40 @@ class CheckedBody:
         self._headers = dict.fromkeys(headers)
         self._received = 0
 
-    async def chunks(self) -> AsyncGenerator[Piece, None]:
+    async def chunks(self, at_end: Callable[[], Awaitable[object]] | None = None) -> AsyncGenerator[Piece, None]:
         """The payload, ending only if every promise held. Once. In chunks of CHUNK_BYTES where there is something to
-        hash, of which it holds two at most; else as the pieces come.
+        hash, of which it holds two at most; a small body as a whole; else as the pieces come.
 
+        at_end: awaited once all of it has been taken and every promise held; what it raises comes out
         Raises PayloadSizeMismatch (as soon as it is too long, or at the end), ObjectTooLarge, PayloadDigestMismatch,
         what the framing's decoder raises, and whatever the body raises.
         """
+        if self._decoder is None and self._plan.size is not None and self._plan.size <= SMALL_BYTES:
+            if whole := await self._whole(self._plan.size):
+                yield whole
+        else:
+            async with aclosing(self._in_chunks()) as chunks:
+                async for chunk in chunks:
+                    yield chunk
+        if at_end is not None:
+            await at_end()
+
+    async def _whole(self, size: int) -> bytes:
+        """A small body, checked."""
+        gathered, whole = Gathered(), b""
+        async for chunk in self._body:
+            self._received += len(chunk)
+            self._check_not_longer()
+            if len(chunk) == size:
+                whole = chunk
+            else:
+                gathered.add(chunk)
+        whole = whole or gathered.joined()
+        self._hash(whole)
+        self._check_end()
+        return whole
+
+    async def _in_chunks(self) -> AsyncGenerator[Piece, None]:
         pending: asyncio.Task[None] | None = None
         try:
             async with (

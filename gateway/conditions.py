@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from datetime import UTC
 from email.utils import formatdate, parsedate_to_datetime
+from functools import lru_cache
 
 from gateway.errors import NotModified
 from gateway.request import RequestHead
@@ -16,7 +17,12 @@ _RANGE = re.compile(r"bytes=\s*([0-9]{0,19})\s*-\s*([0-9]{0,19})\s*")
 
 def http_date(at_ms: int) -> str:
     """IMF-fixdate of unix milliseconds, rounded down to the second."""
-    return formatdate(at_ms // 1000, usegmt=True)
+    return _date_of(at_ms // 1000)
+
+
+@lru_cache(4096)
+def _date_of(at_s: int) -> str:
+    return formatdate(at_s, usegmt=True)
 
 
 def requested_range(head: RequestHead, payload_size: int, etag: str, updated_at_ms: int) -> tuple[int, int] | None:

@@ -14,6 +14,7 @@ from random import Random
 
 from aiohttp import web
 from aiohttp.web_request import BaseRequest
+from prometheus_client import Counter, Histogram
 
 from gateway.auth.anonymous import NOBODY
 from gateway.auth.query import with_query_headers
@@ -63,6 +64,8 @@ class HttpServer:
     slots: Slots
     more: Sequence[Operations] = ()
     table: dict[Operation | GreenfieldOperation, Serve] = field(init=False, repr=False)
+    _counted: dict[tuple[str, int], Counter] = field(default_factory=dict, repr=False)
+    _timed: dict[str, Histogram] = field(default_factory=dict, repr=False)
 
     def __post_init__(self) -> None:
         self.table = {
@@ -97,22 +100,31 @@ class HttpServer:
         )
         call = Call(request, new_request_id(self.random), body, self.config.region, self.config.write_timeout_s)
         began_s = self.clock.monotonic_s()
-        with bound(request_id=call.request_id), ACTIVE.track_inprogress():
-            status = CLIENT_GONE
+        status = CLIENT_GONE
+        ACTIVE.inc()
+        with bound(request_id=call.request_id):
             try:
                 response = await self._answer(call)
                 await self._finish(call, response)
                 status = CLIENT_GONE if call.cut else response.status
             finally:
+                ACTIVE.dec()
                 self._record(call, status, self.clock.monotonic_s() - began_s)
         return response
 
     def _record(self, call: Call, status: int, taken_s: float) -> None:
-        REQUESTS.labels(call.operation, str(status)).inc()
-        SECONDS.labels(call.operation).observe(taken_s)
+        operation = call.operation
+        counted = self._counted.get((operation, status))
+        if counted is None:
+            counted = self._counted[operation, status] = REQUESTS.labels(operation, str(status))
+        timed = self._timed.get(operation)
+        if timed is None:
+            timed = self._timed[operation] = SECONDS.labels(operation)
+        counted.inc()
+        timed.observe(taken_s)
         log.info(
             "request",
-            operation=call.operation,
+            operation=operation,
             method=call.request.method,
             path=call.request.raw_path.partition("?")[0][:512],  # a query may hold a signature
             status=status,

@@ -56,14 +56,18 @@ class RequestBody:
     async def chunks(self) -> AsyncGenerator[bytes, None]:
         """At most CHUNK_BYTES each. Tells a waiting client to go on. BodyTooSlow, MalformedFraming, ClientGone."""
         await self._continue()
-        self.request.content.set_read_chunk_size(self.buffer_bytes)
+        content = self.request.content
+        content.set_read_chunk_size(self.buffer_bytes)
         waited_s, waited_in_all_s, got = 0.0, 0.0, 0
         clock = asyncio.get_running_loop().time
         while True:
             began_s = clock()
             try:
-                async with asyncio.timeout(min(self.progress_s - waited_s, self.total_s - waited_in_all_s)):
-                    chunk = await self.request.content.read(CHUNK_BYTES)
+                if content.is_eof():  # all of it is here: nothing to wait for
+                    chunk = await content.read(CHUNK_BYTES)
+                else:
+                    async with asyncio.timeout(min(self.progress_s - waited_s, self.total_s - waited_in_all_s)):
+                        chunk = await content.read(CHUNK_BYTES)
             except TimeoutError as error:
                 waited_in_all_s += clock() - began_s
                 raise BodyTooSlow(self.received, int(min(self.progress_s, waited_in_all_s))) from error

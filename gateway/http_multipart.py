@@ -13,7 +13,7 @@ from gateway import multipart_xml as xml
 from gateway.body import body_plan
 from gateway.checksums import CHECKSUM_HEADERS, CHECKSUM_TYPE
 from gateway.copying import Copies, source_of
-from gateway.http_call import BYTES, Call, Serve
+from gateway.http_call import BYTES_IN, Call, Serve
 from gateway.http_slow import answered
 from gateway.multipart import MultipartUploads, UploadKey
 from gateway.preconditions import precondition_of
@@ -72,7 +72,7 @@ class MultipartOperations:
         plan = body_plan(head, identity.body_check)
         async with aclosing(call.body.chunks()) as body:
             part = await self._uploads.put_part(identity, key, number, plan, body)
-        BYTES.labels("in").inc(part.size)
+        BYTES_IN.inc(part.size)
         shown = {name: value for name, value in part.checksums.items() if name in CHECKSUM_HEADERS}
         return call.respond(200, {"ETag": f'"{part.etag}"', **shown})
 

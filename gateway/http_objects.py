@@ -11,7 +11,7 @@ from gateway.auth.scheme import Identity
 from gateway.checksums import CHECKSUM_PREFIX, checksum_headers
 from gateway.conditions import check_conditions, http_date, requested_range
 from gateway.errors import InvalidArgument
-from gateway.http_call import BYTES, Call
+from gateway.http_call import BYTES_IN, Call
 from gateway.object_parts import part_headers, requested_part
 from gateway.preconditions import precondition_of
 from gateway.puts import put_of
@@ -35,7 +35,7 @@ class ObjectOperations:
         put = put_of(head, bucket, name, identity, call.request_id)
         async with aclosing(call.body.chunks()) as body:
             result = await self._gateway.put_object(identity, put, body)
-        BYTES.labels("in").inc(result.payload_size)
+        BYTES_IN.inc(result.payload_size)
         return call.respond(200, {"ETag": f'"{result.etag}"', **checksum_headers(result.headers)})
 
     async def get(self, call: Call) -> web.StreamResponse:
@@ -63,11 +63,12 @@ class ObjectOperations:
         partial = wanted is not None and start < stop
         if partial:
             headers["Content-Range"] = f"bytes {start}-{stop - 1}/{size}"
-        response = web.StreamResponse(status=206 if partial else 200, headers=call.headers(headers))
-        response.content_length = stop - start
+        status = 206 if partial else 200
         if head.method == "HEAD" or start == stop:
+            response = web.StreamResponse(status=status, headers=call.headers(headers))
+            response.content_length = stop - start
             return response
-        return await call.send(response, self._gateway.read(entry, start, stop))
+        return await call.send(status, headers, stop - start, self._gateway.read(entry, start, stop))
 
     async def delete(self, call: Call) -> web.StreamResponse:
         head, identity, bucket, name = _parts(call)

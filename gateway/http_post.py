@@ -16,7 +16,7 @@ from gateway.body import BodyPlan, declared_size
 from gateway.checksums import CONTENT_MD5, declared_digests
 from gateway.errors import InvalidArgument, NotSupported
 from gateway.form_errors import FileTooSmall
-from gateway.http_call import BYTES, Call, Serve
+from gateway.http_call import BYTES_IN, Call, Serve
 from gateway.post_form import Form, FormReader, boundary_of
 from gateway.post_policy import Policy, policy_of
 from gateway.puts import COPY_SOURCE, KEPT_HEADERS, Put, put_without_body
@@ -64,7 +64,7 @@ class PostUploads:
                 put = replace(put, computed=(CONTENT_MD5,))
             async with aclosing(reader.file()) as file, aclosing(_measured(file, policy)) as payload:
                 result = await self.gateway.put_object(identity, put, payload)
-        BYTES.labels("in").inc(result.payload_size)
+        BYTES_IN.inc(result.payload_size)
         return _answer(call, form.fields, bucket, key, result)
 
 

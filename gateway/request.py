@@ -82,6 +82,8 @@ class RequestHead:
     def parameters(self) -> dict[str, str]:
         """The decoded query; of a repeated key the first value. InvalidUri when it is not UTF-8."""
         decoded: dict[str, str] = {}
+        if not self.query:
+            return decoded
         for name, value in self.query:
             decoded.setdefault(_text(name), _text(value))
         return decoded
@@ -89,13 +91,17 @@ class RequestHead:
 
 def check_header_size(head: RequestHead, max_bytes: int) -> None:
     """HeadersTooLarge when names and values together are longer."""
-    size = sum(len(name) + len(value) for name, value in head.headers)
+    size = 0
+    for name, value in head.headers:
+        size += len(name) + len(value)
     if size > max_bytes:
         raise HeadersTooLarge(size, max_bytes)
 
 
 def parse_query(raw: str) -> QueryPairs:
     """Decoded (key, value) pairs in the order sent, "+" as a blank. A key without "=" has the value b""."""
+    if not raw:
+        return ()
     pairs = []
     for part in raw.split("&"):
         if part:
@@ -191,7 +197,8 @@ def _no_bucket(path: str) -> Target:
 
 
 def _unquoted(text: str) -> bytes:
-    return unquote_to_bytes(text.encode("utf-8", "surrogateescape"))
+    raw = text.encode("utf-8", "surrogateescape")
+    return unquote_to_bytes(raw) if b"%" in raw else raw
 
 
 def _text(raw: bytes) -> str:

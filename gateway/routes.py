@@ -152,6 +152,8 @@ _GREENFIELD_QUERIES: Final = frozenset(
         "year-month",
     }
 )
+_SUBRESOURCES: Final = _S3_SUBRESOURCES | _GREENFIELD_QUERIES
+
 LIST_PARTS_PARAMETERS: Final = frozenset({"uploadId", "max-parts", "part-number-marker", "encoding-type"})
 LIST_UPLOADS_PARAMETERS: Final = frozenset(
     {"uploads", "prefix", "delimiter", "key-marker", "upload-id-marker", "max-uploads", "encoding-type"}
@@ -271,7 +273,7 @@ def _object_operation(head: RequestHead, target: Target, names: set[str]) -> Ope
     if len(names) == 1 and (found := _OBJECT_SUBRESOURCES.get((head.method, min(names)))):
         return found
     if head.method in ("GET", "HEAD"):  # a reader's own parameters (cache busters) change nothing
-        others = names & (_S3_SUBRESOURCES | _GREENFIELD_QUERIES)
+        others = names & _SUBRESOURCES
         _refuse_others(others, frozenset({"partNumber"}), f"{head.method} of an object")
     else:
         _refuse_others(names, frozenset(), f"{head.method} of an object")

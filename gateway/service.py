@@ -6,7 +6,7 @@ Never: keeps bytes, sees a private key, answers for a bucket of another provider
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncIterator
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 
@@ -23,7 +23,6 @@ from sp.domain.ids import Address
 from sp.domain.jobs import ETAG_HEADER, Listing, ObjectEntry, Precondition, PutOrder, etag_of_root
 from sp.domain.ledger import Action, Bucket, ChainObject, ObjectStatus, Visibility
 from sp.domain.lifecycle import JobState
-from sp.runtime.chunks import Piece
 from sp.runtime.pool import CpuPool
 from tasknode.client import TaskNode
 from uploader.client import Uploader
@@ -76,7 +75,7 @@ class Gateway:
         it themselves. Raises what access, the body's promises and the uploader raise; nothing is stored then.
         """
         order = await self.order_for(identity, put)
-        plan = replace(put.body, size=order.payload_size)
+        plan = put.body if put.body.size == order.payload_size else replace(put.body, size=order.payload_size)
         has_md5 = CONTENT_MD5 in plan.promised | {*put.computed}
         has_md5 = has_md5 or (plan.size is not None and plan.size <= self.etag_md5_max_bytes)
         also = (*put.computed, CONTENT_MD5) if has_md5 else put.computed
@@ -86,17 +85,14 @@ class Gateway:
             etag = {ETAG_HEADER: checked.digest(CONTENT_MD5).hex()} if has_md5 else {}
             return {**(checked.checksums() if put.computed else checked.trailing()), **etag}
 
-        async with aclosing(checked.chunks()) as chunks, aclosing(self._into(put.bucket, chunks)) as payload:
+        async def bucket_is_there() -> None:  # by the body's end it may be gone: nothing is acknowledged into none
+            await self.access.writable_bucket(put.bucket)
+
+        async with aclosing(checked.chunks(bucket_is_there)) as payload:
             receipt = await self.uploader.put(order, payload, known_at_end)
         headers = {**put.headers, **known_at_end()}
         etag = headers.pop(ETAG_HEADER, "") or etag_of_root(receipt.root)
         return PutResult(etag, receipt.job_id, receipt.payload_size, headers, receipt.stored_at_ms)
-
-    async def _into(self, bucket: str, payload: AsyncIterator[Piece]) -> AsyncGenerator[Piece, None]:
-        """The same bytes. By their end the bucket may be gone: nothing is acknowledged into none. NoSuchBucket."""
-        async for chunk in payload:
-            yield chunk
-        await self.access.writable_bucket(bucket)
 
     async def order_for(self, identity: Identity, put: Put) -> PutOrder:
         """What the account may have stored, once everything that the request's head can get wrong is checked. Raises

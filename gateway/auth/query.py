@@ -49,6 +49,8 @@ class Presigned(Enum):
 
 def presigned(head: RequestHead) -> Presigned:
     """By which version the query claims to be signed."""
+    if not head.query:
+        return Presigned.NOT
     names = {name.decode("utf-8", "surrogateescape").lower() for name, _ in head.query}
     if _V4_MARKS & names:
         return Presigned.V4
@@ -66,6 +68,8 @@ def operation_parameters(head: RequestHead) -> set[str]:
 
     InvalidUri.
     """
+    if not head.query:
+        return set()
     version = presigned(head)
     names = head.parameters().keys()
     return {name for name in names if not (_signs(version, name.lower()) or _stands_in(version, name.lower()))}

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import re
 from collections import OrderedDict
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from functools import lru_cache
 from typing import Final
 
 from gateway.auth import sigv4_text as text
@@ -30,7 +32,10 @@ from sp.domain.ids import Checksum
 
 SCHEME: Final = "sigv4"
 _SERVICE: Final = "s3"
+_STREAMING: Final = "STREAMING-"
 _MAX_SIGNED_HEADERS: Final = 100
+_PARSED_KEPT: Final = 256
+"""Of each part of a claim that clients repeat from request to request; each is bounded by the size of a head."""
 _TIMESTAMP = re.compile(r"[0-9]{8}T[0-9]{6}Z")
 _SHA256 = re.compile(r"[0-9a-fA-F]{64}")
 
@@ -40,7 +45,7 @@ class Authorization:
     """The Authorization header, parsed."""
 
     scope: Scope
-    signed_headers: list[str]
+    signed_headers: tuple[str, ...]
     signature: str
 
 
@@ -59,14 +64,16 @@ def parse_authorization(value: str) -> Authorization:
     )
 
 
-def parse_signed_headers(value: str) -> list[str]:
+@lru_cache(_PARSED_KEPT)
+def parse_signed_headers(value: str) -> tuple[str, ...]:
     """Names between semicolons."""
     names = value.split(";")
     if len(names) > _MAX_SIGNED_HEADERS or names != sorted({name.lower() for name in names}):
         raise MalformedAuthorization("SignedHeaders must be lower case, sorted, each once")
-    return names
+    return tuple(names)
 
 
+@lru_cache(_PARSED_KEPT)
 def parse_scope(credential: str) -> Scope:
     """`ACCESSKEY/YYYYMMDD/REGION/SERVICE/aws4_request`"""
     parts = credential.rsplit("/", 4)
@@ -95,7 +102,7 @@ def body_check_of(payload_hash: str, seed: ChunkSeed | None) -> BodyCheck:
     """
     if payload_hash == text.UNSIGNED_PAYLOAD:
         return UNSIGNED
-    if payload_hash.startswith("STREAMING-"):
+    if payload_hash.startswith(_STREAMING):
         return BodyCheck(chunks=seed)
     if _SHA256.fullmatch(payload_hash):
         return BodyCheck(Checksum(bytes.fromhex(payload_hash)))
@@ -104,7 +111,7 @@ def body_check_of(payload_hash: str, seed: ChunkSeed | None) -> BodyCheck:
     )
 
 
-def check_signed_headers(head: RequestHead, signed: list[str]) -> None:
+def check_signed_headers(head: RequestHead, signed: Sequence[str]) -> None:
     """host and every x-amz-* header must be signed, and every signed header must be there."""
     missing = [name for name in signed if not head.values(name)]
     if missing:
@@ -149,6 +156,7 @@ def check_access_key_id(access_key_id: str) -> None:
         raise InvalidAccessKeyId(access_key_id.encode("utf-8", "replace").decode()[:128])
 
 
+@lru_cache(_PARSED_KEPT)
 def signing_time(stamp: str) -> int:
     """Unix seconds of YYYYMMDDTHHMMSSZ. MalformedAuthorization."""
     try:
@@ -175,7 +183,9 @@ def check_no_security_token(head: RequestHead) -> None:
 
 def identity_of(key: SigV4Key, claimed: Authorization, stamp: str, payload_hash: str, canonical: str) -> Identity:
     """Who signed the canonical request. SignatureMismatch; InvalidArgument for a payload hash that S3 does not know."""
-    seed = ChunkSeed(key.signing_key, stamp, claimed.scope.text, claimed.signature)
+    seed = None
+    if payload_hash.startswith(_STREAMING):
+        seed = ChunkSeed(key.signing_key, stamp, claimed.scope.text, claimed.signature)
     body_check = body_check_of(payload_hash, seed)
     expected = text.signature(key.signing_key, text.string_to_sign(stamp, claimed.scope, canonical))
     if not text.same(expected, claimed.signature):

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -20,6 +20,8 @@ ALGORITHM: Final = "AWS4-HMAC-SHA256"
 TERMINATOR: Final = "aws4_request"
 UNSIGNED_PAYLOAD: Final = "UNSIGNED-PAYLOAD"
 _BLANKS = re.compile("  +")
+_ENCODED_ALREADY = re.compile(r"[A-Za-z0-9_.~/-]*")
+"""A path that decoding and encoding leave as it is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,21 +45,27 @@ def canonical_query(pairs: QueryPairs) -> str:
 
 def canonical_headers(head: RequestHead, names: Iterable[str]) -> str:
     """name:value lines; values trimmed, inner runs of blanks made one, repeated headers joined with commas."""
-    return "".join(f"{name}:{','.join(_trimmed(value) for value in head.values(name))}\n" for name in names)
+    return "".join([f"{name}:{','.join(map(_trimmed, head.values(name)))}\n" for name in names])
 
 
 def _trimmed(value: str) -> str:
-    return _BLANKS.sub(" ", value.strip(" \t"))
+    value = value.strip(" \t")
+    return _BLANKS.sub(" ", value) if "  " in value else value
+
+
+def canonical_path(head: RequestHead) -> str:
+    path = head.raw_path
+    return path if _ENCODED_ALREADY.fullmatch(path) else percent_encoded(decoded_path(head), keep="/")
 
 
 def canonical_request(
-    head: RequestHead, signed_headers: list[str], payload_hash: str, query: QueryPairs | None = None
+    head: RequestHead, signed_headers: Sequence[str], payload_hash: str, query: QueryPairs | None = None
 ) -> str:
     """signed_headers: lower case, in the order of the request's SignedHeaders. query: instead of the head's own"""
     return "\n".join(
         (
             head.method,
-            percent_encoded(decoded_path(head), keep="/"),
+            canonical_path(head),
             canonical_query(head.query if query is None else query),
             canonical_headers(head, signed_headers),
             ";".join(signed_headers),
@@ -74,7 +82,7 @@ def string_to_sign(timestamp: str, scope: Scope, canonical: str) -> str:
 
 def signature(signing_key: bytes, to_sign: str) -> str:
     """64 lower-case hex digits."""
-    return hmac.new(signing_key, to_sign.encode(), hashlib.sha256).hexdigest()
+    return hmac.digest(signing_key, to_sign.encode(), "sha256").hex()
 
 
 def same(computed: str, claimed: str) -> bool:

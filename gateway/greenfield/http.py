@@ -21,7 +21,7 @@ from gateway.greenfield.params import delegate_query, listing_query, part_query
 from gateway.greenfield.reading import UniversalEndpoint, disposition, link_disposition, linked_object
 from gateway.greenfield.routes import GreenfieldOperation as Op
 from gateway.greenfield.uploads import GreenfieldUploads
-from gateway.http_call import BYTES, Call, Serve
+from gateway.http_call import BYTES_IN, Call, Serve
 from gateway.http_objects import ObjectOperations
 from gateway.puts import put_of, put_without_body
 from gateway.request import RequestHead
@@ -89,7 +89,7 @@ class GreenfieldHttp:
         plan = body_plan(head, identity.body_check, unsaid=0)
         async with aclosing(call.body.chunks()) as body:
             await self.uploads.put_part(identity, put, plan, query, body)
-        BYTES.labels("in").inc(call.body.received)
+        BYTES_IN.inc(call.body.received)
         return call.respond(200)
 
     async def put_delegated(self, call: Call) -> web.StreamResponse:
@@ -98,7 +98,7 @@ class GreenfieldHttp:
         put = put_of(head, bucket, name, identity, call.request_id)
         async with aclosing(call.body.chunks()) as body:
             result = await self.uploads.put_delegated(identity, put, query, body)
-        BYTES.labels("in").inc(result.payload_size)
+        BYTES_IN.inc(result.payload_size)
         return call.respond(200)
 
     async def create_folder(self, call: Call) -> web.StreamResponse:

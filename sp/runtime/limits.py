@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator
+from contextlib import AbstractContextManager, asynccontextmanager
 from typing import Final
 
 from sp.domain.errors import Overloaded
@@ -17,7 +17,7 @@ WAITING: Final = gauge("sp_limit_waiting", "Who waits for a share of a limit", [
 REFUSED: Final = counter("sp_limit_refused_total", "Who was refused because a limit was reached", ["limit"])
 
 
-class Slots:
+class Slots(AbstractContextManager[None]):
     """At most `limit` at once; one more is refused with Overloaded(name), never queued.
 
     name: also in the metrics; label: there instead of it, for many of one sort
@@ -36,18 +36,20 @@ class Slots:
     def taken(self) -> int:
         return self._taken
 
-    @contextmanager
-    def slot(self) -> Iterator[None]:
+    def slot(self) -> AbstractContextManager[None]:
+        """One of them is held inside. Overloaded."""
+        return self
+
+    def __enter__(self) -> None:
         if self._taken >= self._limit:
             self._refused.inc()
             raise Overloaded(self._name)
         self._taken += 1
         self._in_use.inc()
-        try:
-            yield
-        finally:
-            self._taken -= 1
-            self._in_use.dec()
+
+    def __exit__(self, *_: object) -> None:
+        self._taken -= 1
+        self._in_use.dec()
 
 
 class SlotsBySender:

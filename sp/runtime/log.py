@@ -11,9 +11,11 @@ import logging
 import re
 import sys
 import threading
-from collections.abc import Callable, Iterator, Mapping, MutableMapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, MutableMapping
+from contextvars import ContextVar, Token
+from datetime import UTC, datetime
 from functools import lru_cache
+from types import MappingProxyType
 from typing import Any, Final, TextIO
 
 import structlog
@@ -47,30 +49,44 @@ def get_logger(name: str) -> FilteringBoundLogger:
     return logger
 
 
-@contextmanager
-def bound(**facts: object) -> Iterator[None]:
+_facts: Final[ContextVar[Mapping[str, object]]] = ContextVar("sp_log_facts", default=MappingProxyType({}))
+"""One variable for all facts: structlog's own, one for each, are found by looking through the whole context."""
+
+
+class bound:
     """Every line logged inside, also by tasks started inside, carries these facts. `bound(job_id=...)`."""
-    with structlog.contextvars.bound_contextvars(**facts):
-        yield
+
+    __slots__ = ("_facts", "_token")
+
+    def __init__(self, **facts: object) -> None:
+        self._facts = facts
+        self._token: Token[Mapping[str, object]] | None = None
+
+    def __enter__(self) -> None:
+        self._token = _facts.set({**_facts.get(), **self._facts})
+
+    def __exit__(self, *_: object) -> None:
+        assert self._token is not None
+        _facts.reset(self._token)
 
 
 def current(name: str) -> str | None:
     """A bound fact, for example current("request_id")."""
-    value = structlog.contextvars.get_contextvars().get(name)
+    value = _facts.get().get(name)
     return None if value is None else str(value)
+
+
+def merge_bound(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """A structlog processor: adds the bound facts."""
+    for name, value in _facts.get().items():
+        event.setdefault(name, value)
+    return event
 
 
 def configure(config: LogConfig, service: str) -> None:
     """Send all logs of this process to stderr. `service` stands in every line. May be called again."""
     level, rendering = LEVELS[config.level], _rendering(config.format)
-    shared: list[Processor] = [
-        structlog.contextvars.merge_contextvars,
-        structlog.processors.add_log_level,
-        _add_logger_name,
-        _named(service),
-        structlog.processors.TimeStamper(fmt="iso", utc=True),
-        redact,
-    ]
+    shared: list[Processor] = [merge_bound, structlog.processors.add_log_level, _said_by(service), redact]
     structlog.configure(
         processors=[*shared, *rendering],
         wrapper_class=structlog.make_filtering_bound_logger(level),
@@ -117,12 +133,6 @@ class _Line:
         self.debug = self.info = self.warning = self.error = self.critical = write
 
 
-def _add_logger_name(logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-    record = event.get("_record")  # of a library that uses `logging`
-    event["logger"] = logger.name if record is None else record.name
-    return event
-
-
 def _rendering(format: str) -> list[Processor]:
     if format == "json":
         return [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
@@ -151,17 +161,34 @@ def _one_line(text: str) -> str:
     return text if text.isprintable() else repr(text)
 
 
-def _named(service: str) -> Processor:
-    def add_service(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+def _said_by(service: str) -> Processor:
+    """Which logger of which service, and when."""
+
+    def add(logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+        record = event.get("_record")  # of a library that uses `logging`
+        event["logger"] = logger.name if record is None else record.name
         event.setdefault("service", service)
+        event["timestamp"] = f"{datetime.now(UTC).isoformat().removesuffix('+00:00')}Z"
         return event
 
-    return add_service
+    return add
 
 
 def redact(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
     """A structlog processor: hides values under secret names, at any depth, and payloads; clips long texts."""
-    return {name: _shown(name, value, NESTING_MAX) for name, value in event.items()}
+    return {
+        name: (REDACTED if _is_secret(name) else value) if _is_plain(value) else _shown(name, value, NESTING_MAX)
+        for name, value in event.items()
+    }
+
+
+def _is_plain(value: object) -> bool:
+    kind = type(value)
+    return len(value) <= TEXT_MAX_CHARS if kind is str else kind in _AS_THEY_ARE  # type: ignore[arg-type]
+
+
+_AS_THEY_ARE: Final = frozenset({int, float, bool, type(None)})
+"""Types of values that are shown as they are."""
 
 
 @lru_cache(maxsize=1024)

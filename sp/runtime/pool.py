@@ -47,41 +47,34 @@ class CpuPool:
         buffers and files it uses may be reused or closed afterwards. A call that has not begun is dropped.
         """
         slots = self._slots[current_share().work]
-        with WAITING.track_inprogress():
+        if slots.locked():
+            with WAITING.track_inprogress():
+                await slots.acquire()
+        else:
             await slots.acquire()
-        future = self._submitted(slots, fn, *args, **kwargs)
-        waiting = asyncio.wrap_future(future)
         try:
-            return await asyncio.shield(waiting)
-        except asyncio.CancelledError:
-            if not future.cancel():
-                await _finished(waiting)
-            raise
-
-    def _submitted(
-        self, slots: asyncio.Semaphore, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs
-    ) -> Future[T]:
-        loop = asyncio.get_running_loop()
-        context = contextvars.copy_context()  # the request id, for what the thread logs
-        try:
-            future = self.executor.submit(lambda: context.run(fn, *args, **kwargs))
-        except BaseException:
+            RUNNING.inc()
+            future = self._submitted(fn, *args, **kwargs)
+            waiting = asyncio.wrap_future(future)
+            try:
+                return await asyncio.shield(waiting)
+            except asyncio.CancelledError:
+                if not future.cancel():
+                    await _finished(waiting)
+                raise
+        finally:
+            RUNNING.dec()
             slots.release()
-            raise
-        RUNNING.inc()
-        future.add_done_callback(lambda _: loop.call_soon_threadsafe(_release, slots))
-        return future
+
+    def _submitted(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
+        context = contextvars.copy_context()  # the request id, for what the thread logs
+        return self.executor.submit(lambda: context.run(fn, *args, **kwargs))
 
     async def __aenter__(self) -> CpuPool:
         return self
 
     async def __aexit__(self, *_: object) -> None:
         await asyncio.to_thread(self.executor.shutdown, wait=True, cancel_futures=True)
-
-
-def _release(slots: asyncio.Semaphore) -> None:
-    RUNNING.dec()
-    slots.release()
 
 
 async def _finished(waiting: asyncio.Future[T]) -> None:

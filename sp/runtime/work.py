@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
@@ -39,12 +39,13 @@ _share: Final[ContextVar[Share]] = ContextVar("sp_share", default=_UNSAID)
 def current_share() -> Share:
     """Of the task that asks. Where no flow was named, it is the request id that the log knows."""
     share = _share.get()
-    return share if share.flow else replace(share, flow=log.current("request_id") or "")
+    return share if share.flow else Share(share.work, share.owner, log.current("request_id") or "")
 
 
 def own(owner: str) -> None:
     """The rest of this task is done for this account."""
-    _share.set(replace(_share.get(), owner=owner))
+    share = _share.get()
+    _share.set(Share(share.work, owner, share.flow))
 
 
 @contextmanager

@@ -11,6 +11,7 @@ import pytest_asyncio
 import structlog
 
 from chain.dev.faults import Faults
+from sp.runtime import log
 from tests.cluster.network import Network, Sp, running_network
 from tests.cluster.s3 import S3, s3_session
 
@@ -22,7 +23,7 @@ def _quiet_logs() -> Iterator[None]:
     """Our log lines go to the standard library's loggers, whose output pytest shows with a failed test."""
     structlog.configure(
         processors=[
-            structlog.contextvars.merge_contextvars,
+            log.merge_bound,
             structlog.processors.add_log_level,
             structlog.dev.ConsoleRenderer(colors=False, exception_formatter=structlog.dev.plain_traceback),
         ],

@@ -21,6 +21,7 @@ from sp.domain.errors import NoSuchObjectId, PieceNotFound
 from sp.domain.ids import Address, ObjectId, RedundancyIndex, SegmentIndex
 from sp.domain.jobs import PutOrder
 from sp.domain.ledger import ChainObject, Visibility
+from sp.runtime import log
 from sp.wire.jobs import put_order, put_order_pb
 from tests.fuzz.guard import request_of
 from tests.fuzz.loopback import remote
@@ -83,7 +84,7 @@ class Site:
         self._mistakes = _Mistakes()
         logging.getLogger().addHandler(self._mistakes)
         structlog.configure(
-            processors=[structlog.contextvars.merge_contextvars, structlog.stdlib.render_to_log_kwargs],
+            processors=[log.merge_bound, structlog.stdlib.render_to_log_kwargs],
             wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING),
             logger_factory=structlog.stdlib.LoggerFactory(),
             cache_logger_on_first_use=False,

@@ -157,6 +157,35 @@ async def test_large_chunks_are_hashed_off_the_loop_and_small_ones_on_it(monkeyp
     assert threads == [False, False, False, True]
 
 
+async def test_a_small_body_is_handed_on_in_one_piece_whatever_pieces_it_came_in() -> None:
+    payload = bytes(range(256)) * 16
+    digest = DeclaredDigest(CONTENT_SHA256, hashlib.sha256(payload).digest())
+    async with CpuPool(1) as pool:
+        checked = CheckedBody(chunks_of(payload, 7), BodyPlan(len(payload), (digest,)), 1 << 30, pool)
+        assert [bytes(chunk) async for chunk in checked.chunks()] == [payload]
+
+
+async def test_nothing_of_a_small_body_is_handed_on_that_is_not_what_was_promised() -> None:
+    digest = DeclaredDigest(CONTENT_SHA256, hashlib.sha256(b"other").digest())
+    async with CpuPool(1) as pool:
+        body = CheckedBody(chunks_of(b"hello"), BodyPlan(5, (digest,)), 1 << 30, pool).chunks()
+        with pytest.raises(PayloadDigestMismatch):
+            await anext(body)
+
+
+@pytest.mark.parametrize("payload", [b"", b"hello", LARGE])
+async def test_what_is_left_to_do_at_the_end_is_done_behind_the_last_byte(payload: bytes) -> None:
+    taken, done = bytearray(), []
+
+    async def at_end() -> None:
+        done.append(len(taken))
+
+    async with CpuPool(1) as pool:
+        async for chunk in CheckedBody(chunks_of(payload), BodyPlan(len(payload)), 1 << 30, pool).chunks(at_end):
+            taken += chunk
+    assert done == [len(payload)]
+
+
 async def test_an_error_of_the_source_comes_out_as_it_is() -> None:
     async def failing() -> AsyncIterator[bytes]:
         yield bytes(CHUNK_BYTES)

@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from prometheus_client import REGISTRY
 
 from gateway import http
 from gateway.http_body import RequestBody
+from gateway.http_call import Call
 from gateway.http_protocol import UNWANTED_BODY_BYTES
 from sp.domain.jobs import PutOrder
 from tests.unit.gateway_site import MIB, Connection, signed, site_with, until
@@ -186,3 +187,26 @@ async def test_two_hundred_slow_heads_do_not_keep_anyone_out() -> None:
             for _, writer in streams:
                 writer.close()
             await asyncio.gather(*(writer.wait_closed() for _, writer in streams), return_exceptions=True)
+
+
+# --- readers
+
+
+async def test_a_reader_that_asks_for_more_than_it_takes_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each answer is too short to wait for its reader; all of them together are not kept for it."""
+    cut = asyncio.Event()
+    cutting = Call.cut_off
+
+    def watched(call: Call, response: Any) -> None:
+        cutting(call, response)
+        cut.set()
+
+    monkeypatch.setattr(Call, "cut_off", watched)
+    asked = 1_000
+    async with site_with(write_timeout_s=0.2) as site:
+        assert (await site.ask("PUT", "/photos/k", bytes(32_768))).status == 200
+        async with site.connection() as connection:
+            cast("asyncio.Transport", connection.writer.transport).pause_reading()
+            connection.writer.write(connection.head("GET", "/photos/k", sign=signed()) * asked)
+            await asyncio.wait_for(cut.wait(), 30)
+        assert site.world.store.reads < asked
