@@ -1,4 +1,4 @@
-"""Memory for whole segments and their parity, used again: the first touch of fresh pages costs more than coding them."""
+"""Memory for whole segments and their parity, used again: the first touch of fresh pages costs more than the coding."""
 
 from __future__ import annotations
 
@@ -15,10 +15,14 @@ MIN_MAPPED_BYTES: Final = 5 << 20
 """Below it memory comes from the heap, which does not give it back to the kernel each time (sp.runtime.malloc)."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Region:
     segment: memoryview
     parity: memoryview
+
+    @property
+    def sizes(self) -> tuple[int, int]:
+        return len(self.segment), len(self.parity)
 
 
 class SegmentMemory:
@@ -41,18 +45,15 @@ class SegmentMemory:
 
     def take(self, segment_bytes: int, parity_bytes: int) -> Region:
         """Its bytes may be anything."""
-        for region in self._idle:
-            if (len(region.segment), len(region.parity)) == (segment_bytes, parity_bytes):
-                self._idle.remove(region)
-                return region
+        if self._idle and self._idle[0].sizes == (segment_bytes, parity_bytes):
+            return self._idle.pop()
         whole = _mapped(segment_bytes + parity_bytes)
         return Region(whole[:segment_bytes], whole[segment_bytes:])
 
     def give(self, region: Region) -> None:
         """Nobody looks at its bytes any more."""
-        size = len(region.segment) + len(region.parity)
-        if self._users and size >= MIN_MAPPED_BYTES:
-            if self._idle and len(self._idle[0].segment) != len(region.segment):
+        if self._users and sum(region.sizes) >= MIN_MAPPED_BYTES:
+            if self._idle and self._idle[0].sizes != region.sizes:
                 self._idle.clear()
             if len(self._idle) < IDLE_REGIONS:
                 self._idle.append(region)
@@ -61,7 +62,7 @@ class SegmentMemory:
 def _mapped(size_bytes: int) -> memoryview:
     if size_bytes < MIN_MAPPED_BYTES:
         return memoryview(bytearray(size_bytes))
-    region = mmap.mmap(-1, size_bytes, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)  # shared ones have no huge pages
+    region = mmap.mmap(-1, size_bytes, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)  # a shared one has no huge pages
     if hasattr(mmap, "MADV_HUGEPAGE"):
         region.madvise(mmap.MADV_HUGEPAGE)  # a fault for every 2 MiB instead of 4 KiB, where the kernel has such pages
     return memoryview(region)

@@ -151,9 +151,7 @@ def _read(path: Path, key: PieceKey, start: int, stop: int | None, absorb: Absor
     return piece
 
 
-def _read_into(
-    path: Path, key: PieceKey, buffer: memoryview, absorb: Callable[[memoryview], object] | None
-) -> None:
+def _read_into(path: Path, key: PieceKey, buffer: memoryview, absorb: Callable[[memoryview], object] | None) -> None:
     try:
         fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except FileNotFoundError:

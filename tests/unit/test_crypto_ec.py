@@ -72,7 +72,12 @@ def test_results_go_where_the_caller_says_and_nowhere_else(ec: Kernel, given: in
 
 @pytest.mark.parametrize(
     "into",
-    [[memoryview(bytearray(7))], [memoryview(bytes(8))], [memoryview(bytearray(16))[::2]], [memoryview(bytearray(8))] * 3],
+    [
+        [memoryview(bytearray(7))],
+        [memoryview(bytes(8))],
+        [memoryview(bytearray(16))[::2]],
+        [memoryview(bytearray(8))] * 3,
+    ],
     ids=["short", "read-only", "with gaps", "too many"],
 )
 def test_memory_for_results_that_does_not_fit_is_refused(ec: Kernel, into: list[memoryview]) -> None:
@@ -104,6 +109,7 @@ def test_a_result_is_new_memory_that_can_be_resized(ec: Kernel) -> None:
     source = bytearray(b"abc")
     (first,) = ec.combine([[1]], [source], 3)
     (second,) = ec.combine([[1]], [source], 3)
+    assert isinstance(first, bytearray)
     first.append(0)
     source.append(0)  # raises BufferError if the kernel had kept hold of it
     assert second == b"abc"

@@ -1,8 +1,8 @@
 """In which order to add and double whole blocks, so that a matrix over GF(2^8) is multiplied in few passes. Pure.
 
 A row is made by Horner's rule over the bits of its coefficients, the highest first: twice what is there, plus the
-sources whose coefficient has the bit. What is needed twice is made once: a sum of sources, the first steps of a row, and
-a row of which a later one differs in low bits only. For 4+2's parity, (27, 28, 18, 20) and (28, 27, 20, 18), whose
+sources whose coefficient has the bit. What is needed twice is made once: a sum of sources, the first steps of a row,
+and a row of which a later one differs in low bits only. For 4+2's parity, (27, 28, 18, 20) and (28, 27, 20, 18), whose
 difference is (7, 7, 6, 6), that leaves 5 doublings and 12 sums.
 """
 
@@ -50,7 +50,10 @@ def schedule(rows: Sequence[Row]) -> Schedule:
         choices = [(_bits(row), -1)]
         choices += [(_bits(_difference(row, rows[e])), e) for e in range(number) if made[e] is not None]
         _, earlier = min(choices)
-        made.append(draft.row(row) if earlier < 0 else draft.sum(made[earlier], draft.row(_difference(row, rows[earlier]))))
+        if earlier < 0:
+            made.append(draft.row(row))
+        else:
+            made.append(draft.sum(made[earlier], draft.row(_difference(row, rows[earlier]))))
     return _placed(draft.steps, made, sources)
 
 
@@ -124,11 +127,11 @@ def _placed(steps: list[Step], made: list[int | None], sources: int) -> Schedule
             copies.append((row, value))
         else:
             row_of[value] = row
-    placed, free, rooms = [], list[int](), 0
+    placed, free, rooms = list[Step](), list[int](), 0
     for at, step in enumerate(steps):
-        for value in {step.left, step.right} - {None}:
-            room = placed[value - sources].room if value is not None and value >= sources else None
-            if room is not None and last_use[value] == at:
+        for operand in {step.left, step.left if step.right is None else step.right}:
+            room = placed[operand - sources].room if operand >= sources else None
+            if room is not None and last_use[operand] == at:
                 free.append(room)
         value = sources + at
         if value in row_of:
