@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict, deque
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from random import Random
@@ -106,6 +106,13 @@ class FaultyStore:
             if absorb is not None:
                 absorb(piece)
             return piece
+
+    async def get_into(
+        self, key: PieceKey, buffer: memoryview, absorb: Callable[[memoryview], object] | None = None
+    ) -> None:
+        buffer[:] = await self.get(key, 0, len(buffer))
+        if absorb is not None:
+            absorb(buffer)
 
     async def size(self, key: PieceKey) -> int:
         async with self.faults("size"):

@@ -7,7 +7,7 @@ they are called, which is why it is not for production.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
@@ -47,6 +47,13 @@ class MemoryStore:
         if absorb is not None:
             absorb(wanted)
         return wanted
+
+    async def get_into(
+        self, key: PieceKey, buffer: memoryview, absorb: Callable[[memoryview], object] | None = None
+    ) -> None:
+        buffer[:] = await self.get(key, 0, len(buffer))
+        if absorb is not None:
+            absorb(buffer)
 
     async def size(self, key: PieceKey) -> int:
         return len(self._piece(key))

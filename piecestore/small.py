@@ -7,7 +7,7 @@ writes it there is not this store. Whoever repairs it deletes it here and writes
 from __future__ import annotations
 
 import hashlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Final, Protocol, TypeGuard
@@ -17,6 +17,10 @@ from piecestore.store import Absorb, Buffer, PieceStore, PieceWriter
 from sp.domain.errors import PieceExists, PieceNotFound
 from sp.domain.ids import Checksum, JobId, SegmentIndex
 from sp.domain.pieces import PieceKey, SegmentKey
+
+SMALL_MOST_BYTES: Final = 128 * 1024
+"""No payload that is kept beside its row is larger: it is hashed on the event loop, and a database is no place for
+bulk."""
 
 FIRST: Final = SegmentIndex(0)
 KEYS_PER_PAGE: Final = 1000
@@ -70,6 +74,19 @@ class WithSmallSegments:
         if absorb is not None:
             absorb(wanted)
         return wanted
+
+    async def get_into(
+        self, key: PieceKey, buffer: memoryview, absorb: Callable[[memoryview], object] | None = None
+    ) -> None:
+        """The other way round where that little is wanted: it is a small segment then, most of the time."""
+        may_be_small = _may_be_small(key) and len(buffer) <= SMALL_MOST_BYTES
+        held = await self.small.get(key.job_id) if may_be_small else None
+        if held is None:
+            await self.store.get_into(key, buffer, absorb)
+            return
+        buffer[:] = held[: exact_stop(key, len(held), 0, len(buffer))]
+        if absorb is not None:
+            absorb(buffer)
 
     async def size(self, key: PieceKey) -> int:
         try:

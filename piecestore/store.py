@@ -46,6 +46,12 @@ class PieceStore(Protocol):
         """Exactly the bytes [start, stop), else PieceNotFound or ShortPiece. Never fewer. stop=None: to the end.
         absorb: called once with these bytes, before they are returned; what it raises comes out as it is."""
 
+    async def get_into(
+        self, key: PieceKey, buffer: memoryview, absorb: Callable[[memoryview], object] | None = None
+    ) -> None:
+        """As `get` of the first len(buffer) bytes, into memory that the caller has. When it returns or raises, nobody
+        writes into it any more. absorb: called with it, in the thread that has read."""
+
     async def size(self, key: PieceKey) -> int:
         """Bytes under the key, or PieceNotFound."""
 

@@ -21,7 +21,7 @@ from sp.domain.ids import Checksum, ObjectId, RedundancyIndex, SegmentIndex, Sig
 from sp.runtime import log
 from sp.runtime.batches import Batches, OldPeers
 from sp.runtime.channels import Channels
-from sp.runtime.chunks import CHUNK_BYTES, chunks_of
+from sp.runtime.chunks import CHUNK_BYTES
 from sp.runtime.clock import Clock
 from sp.runtime.errors import error_from_detail
 from sp.runtime.neighbour import neighbour
@@ -224,8 +224,9 @@ class _Sender:
     async def send_piece(self, segment: SegmentIndex, piece: bytes | bytearray | memoryview) -> None:
         header = pb.PieceHeader(segment=segment, size=memoryview(piece).nbytes)
         await self._call.write(pb.ReplicateFrame(piece=header))
-        for chunk in chunks_of(piece):
-            await self._call.write(chunk)
+        whole = memoryview(piece)
+        for start in range(0, len(whole), CHUNK_BYTES):
+            await self._call.write(whole[start : start + CHUNK_BYTES])  # copied as it is serialised, before this waits
 
     async def finish(self) -> Receipt:
         await self._call.write(pb.ReplicateFrame(end=pb.GroupEnd()))
@@ -294,9 +295,9 @@ def _small_answer(message: pb.SmallAnswer, endpoint: str) -> Receipt | SpError:
         return error
 
 
-def _frame_bytes(frame: pb.ReplicateFrame | bytes) -> bytes:
-    """A chunk is passed as its bytes."""
-    return bytes_message(_CHUNK_FIELD, frame) if isinstance(frame, bytes) else frame.SerializeToString()
+def _frame_bytes(frame: pb.ReplicateFrame | memoryview) -> bytes:
+    """A chunk is passed as a view of its bytes."""
+    return bytes_message(_CHUNK_FIELD, frame) if isinstance(frame, memoryview) else frame.SerializeToString()
 
 
 def _piece_chunk(message: bytes) -> bytes:

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from piecestore.store import PieceStore
-from piecestore.verified import read_verified
+from piecestore.verified import read_verified_into
 from receiver.client import GroupSender, Receipt
 from sp.crypto.ec import Kernel
 from sp.domain.erasure import rebuild_pieces, split
@@ -16,30 +16,31 @@ from sp.domain.ids import Checksum, RedundancyIndex, SegmentIndex
 from sp.domain.integrity import integrity_hash, piece_checksum
 from sp.domain.jobs import Job
 from sp.domain.pieces import SegmentKey
-from sp.domain.segments import segment_size
+from sp.domain.segments import piece_size, segment_size
 from sp.runtime.limits import ByteBudget
 from sp.runtime.pace import Pace
 from sp.runtime.pool import CpuPool
+from tasknode.memory import Region, SegmentMemory
 
 Buffer = bytes | bytearray | memoryview
 
 
 @dataclass(slots=True)
 class _Segment:
-    """One coded segment in memory; its share of the budget is given back when the last column has let go of it."""
+    """One coded segment in memory; that, and its share of the budget, is given back when the last column has let go of
+    it."""
 
     index: SegmentIndex
     pieces: Mapping[RedundancyIndex, Buffer]
     checksums: Mapping[RedundancyIndex, Checksum]
-    budget: ByteBudget
-    granted: int
+    give_back: Callable[[], None]
     holders: int
 
     def let_go(self) -> None:
         self.holders -= 1
         if self.holders == 0:
             self.pieces = {}  # now, not when the last task that saw this segment sees the next one
-            self.budget.release(self.granted)
+            self.give_back()
 
 
 @dataclass(slots=True)
@@ -124,9 +125,14 @@ class ColumnFeeder:
     budget: ByteBudget
     pace: Pace | None = None
     rebuilt: Callable[[Job, SegmentIndex], Awaitable[bytes]] | None = None
+    memory: SegmentMemory = field(default_factory=SegmentMemory)
 
     async def feed(self, job: Job, columns: list[Column]) -> None:
         """Drive one pass; afterwards each column has a receipt or an error. Raises only what is our own fault."""
+        with self.memory.in_use():
+            await self._feed(job, columns)
+
+    async def _feed(self, job: Job, columns: list[Column]) -> None:
         try:
             async with asyncio.TaskGroup() as group:
                 for column in columns:
@@ -153,33 +159,50 @@ class ColumnFeeder:
         if self.pace is not None:
             await self.pace.take(size)
         granted = await self.budget.acquire(size + size * m // k)
-        try:
-            payload = await self._read(job, index)
-            wanted = [c.index for c in columns]
-            pieces = await self.pool.run(encode_columns, payload, k, m, wanted, self.kernel)
-            checksums = await self.pool.run(_checksums, pieces)
-        except BaseException:
-            self.budget.release(granted)
-            raise
-        return _Segment(index, pieces, checksums, self.budget, granted, len(columns))
+        region: Region | None = None
 
-    async def _read(self, job: Job, index: SegmentIndex) -> bytes:
+        def give_back() -> None:
+            if region is not None:
+                self.memory.give(region)
+            self.budget.release(granted)
+
+        try:
+            region = self.memory.take(size, m * piece_size(size, k))
+            payload = await self._read(job, index, region.segment)
+            wanted = [c.index for c in columns]
+            pieces, checksums = await self.pool.run(_coded, payload, k, m, wanted, self.kernel, region.parity)
+        except BaseException:
+            give_back()
+            raise
+        return _Segment(index, pieces, checksums, give_back, len(columns))
+
+    async def _read(self, job: Job, index: SegmentIndex, segment: memoryview) -> Buffer:
+        """`segment`, filled; or the bytes that were rebuilt, when it cannot be."""
         try:
             key = SegmentKey(job.id, index)
-            return await read_verified(self.pieces, key, job.segment_checksums[index])
+            await read_verified_into(self.pieces, key, job.segment_checksums[index], segment)
         except (PieceNotFound, ShortPiece, PieceCorrupt, StoreFailed):
             if self.rebuilt is None:
                 raise
             return await self.rebuilt(job, index)
+        return segment
 
 
-def encode_columns(
-    payload: bytes, data_chunks: int, parity_chunks: int, wanted: Sequence[RedundancyIndex], kernel: Kernel
-) -> dict[RedundancyIndex, Buffer]:
-    """The wanted pieces of one segment; no parity is computed that nobody wants."""
+def _coded(
+    payload: Buffer,
+    data_chunks: int,
+    parity_chunks: int,
+    wanted: Sequence[RedundancyIndex],
+    kernel: Kernel,
+    parity: memoryview,
+) -> tuple[dict[RedundancyIndex, Buffer], dict[RedundancyIndex, Checksum]]:
+    """The wanted pieces of one segment and their checksums; no parity is computed that nobody wants.
+
+    parity: memory for it, parity_chunks pieces long
+    """
     data_pieces = {RedundancyIndex(i): piece for i, piece in enumerate(split(payload, data_chunks))}
-    return rebuild_pieces(data_pieces, wanted, len(payload), data_chunks, parity_chunks, kernel)
-
-
-def _checksums(pieces: Mapping[RedundancyIndex, Buffer]) -> dict[RedundancyIndex, Checksum]:
-    return {column: piece_checksum(piece) for column, piece in pieces.items()}
+    size = len(parity) // parity_chunks if parity_chunks else 0
+    made = sum(column >= data_chunks for column in wanted)
+    into = [parity[number * size : (number + 1) * size] for number in range(made)]
+    pieces = rebuild_pieces(data_pieces, wanted, len(payload), data_chunks, parity_chunks, kernel, into)
+    return pieces, {column: piece_checksum(piece) for column, piece in pieces.items()}

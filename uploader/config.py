@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
+from piecestore.small import SMALL_MOST_BYTES
 from sp.domain.errors import ConfigError
 from sp.domain.multipart import MIN_PART_BYTES
 from sp.runtime.admission import Admission
@@ -12,10 +13,6 @@ from sp.runtime.admission import Admission
 UPLOAD_BYTES: Final = 8 * 1024**2
 """What one upload holds in memory at most: the connection's buffer, two chunks on their way through the checks, and two
 blocks each of the segment that arrives and of the one before, which is being made durable."""
-
-
-SMALL_OBJECT_MAX_BYTES: Final = 128 * 1024
-"""More would not be small: it is hashed on the event loop, and a database is no place for bulk."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,8 +65,8 @@ class UploaderConfig:
         for name in ("small_upload_bytes", "max_waiting_uploads"):
             if getattr(self, name) < 0:
                 raise ConfigError(f"uploader.{name}", "not negative")
-        if not 0 <= self.small_object_bytes <= SMALL_OBJECT_MAX_BYTES:
-            raise ConfigError("uploader.small_object_bytes", f"0 (none) to {SMALL_OBJECT_MAX_BYTES}")
+        if not 0 <= self.small_object_bytes <= SMALL_MOST_BYTES:
+            raise ConfigError("uploader.small_object_bytes", f"0 (none) to {SMALL_MOST_BYTES}")
         if self.upload_memory_bytes < self.max_uploads:
             raise ConfigError("uploader.upload_memory_bytes", "at least a byte for each of max_uploads")
 

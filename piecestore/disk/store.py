@@ -6,7 +6,7 @@ import asyncio
 import os
 from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import Executor
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Final, TypeVar, TypeVarTuple
 
@@ -88,6 +88,13 @@ class DiskStore:
     async def get(self, key: PieceKey, start: int = 0, stop: int | None = None, absorb: Absorb | None = None) -> bytes:
         return await self._run(_read, self._layout.path(key), key, start, stop, absorb)
 
+    async def get_into(
+        self, key: PieceKey, buffer: memoryview, absorb: Callable[[memoryview], object] | None = None
+    ) -> None:
+        reading = self._start(_read_into, self._layout.path(key), key, buffer, absorb)
+        with store_errors(STORE):
+            await _settled(reading)
+
     async def size(self, key: PieceKey) -> int:
         return await self._run(_size, self._layout.path(key), key)
 
@@ -107,7 +114,23 @@ class DiskStore:
 
     async def _run(self, call: Callable[[*Ts], T], *args: *Ts) -> T:
         with store_errors(STORE):
-            return await asyncio.get_running_loop().run_in_executor(self._executor, call, *args)
+            return await self._start(call, *args)
+
+    def _start(self, call: Callable[[*Ts], T], *args: *Ts) -> asyncio.Future[T]:
+        return asyncio.get_running_loop().run_in_executor(self._executor, call, *args)
+
+
+async def _settled(reading: asyncio.Future[None]) -> None:
+    """Its end, which a cancelled caller waits for as well: the thread writes into memory that will be used again."""
+    try:
+        await asyncio.shield(reading)
+    except asyncio.CancelledError:
+        while not reading.done():
+            with suppress(asyncio.CancelledError):
+                await asyncio.wait([reading])
+        if not reading.cancelled():
+            reading.exception()  # retrieved: nobody is left to hear it
+        raise
 
 
 def _read(path: Path, key: PieceKey, start: int, stop: int | None, absorb: Absorb | None) -> bytes:
@@ -126,6 +149,25 @@ def _read(path: Path, key: PieceKey, start: int, stop: int | None, absorb: Absor
     if absorb is not None:
         absorb(piece)
     return piece
+
+
+def _read_into(path: Path, key: PieceKey, buffer: memoryview, absorb: Callable[[memoryview], object] | None) -> None:
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        raise PieceNotFound(str(key)) from None
+    try:
+        exact_stop(key, os.fstat(fd).st_size, 0, len(buffer))
+        done = 0
+        while done < len(buffer):
+            read = os.preadv(fd, [buffer[done : done + _MAX_READ_BYTES]], done)
+            if not read:
+                raise ShortPiece(str(key), done, len(buffer))
+            done += read
+    finally:
+        os.close(fd)
+    if absorb is not None:
+        absorb(buffer)
 
 
 def _read_exactly(fd: int, key: PieceKey, start: int, stop: int) -> bytes:

@@ -23,7 +23,8 @@ T = TypeVar("T")
 class DiskWriter:
     """Collects chunks into blocks of 1 MiB; each full block is hashed and written by one job in the executor while the
     next one fills. So at most two blocks (2 MiB) are held, whatever the piece's size, and order is kept
-    because a block is handed over only when the one before is done. A piece of less than one block costs one job.
+    because a block is handed over only when the one before is done. The last block and the commit are one job, so a
+    piece of one block costs one.
     """
 
     def __init__(
@@ -58,10 +59,10 @@ class DiskWriter:
         rest = memoryview(chunk).cast("B")
         self._intact = False
         while rest:
+            if self._filled == BLOCK_BYTES:  # not before more comes: the last one goes with `commit`, a job less
+                await self._hand_over()
             taken = self._copy(rest)
             rest = rest[taken:]
-            if self._filled == BLOCK_BYTES:
-                await self._hand_over()
         self._intact = True
 
     async def commit(self) -> Checksum:

@@ -89,11 +89,13 @@ def rebuild_pieces(
     data_chunks: int,
     parity_chunks: int,
     kernel: Kernel,
+    into: Sequence[memoryview] = (),
 ) -> dict[RedundancyIndex, Buffer]:
     """The wanted pieces of a segment, data or parity: those at hand as they are, the others made out of k pieces.
 
     pieces: when one must be made, at least k, of which the lowest k are used. The caller counts them first, and raises
             TooFewPieces with what it knows.
+    into: memory for the first pieces that are made, as Kernel.combine takes it
     segment_bytes: the segment's true length. Raises WrongPieceSize when a piece is not as long as that implies.
     """
     size = piece_size(segment_bytes, data_chunks)
@@ -103,7 +105,7 @@ def rebuild_pieces(
     if missing:
         sources = sorted(pieces)[:data_chunks]
         rows = decode_rows(data_chunks, parity_chunks, sources, missing)
-        made = kernel.combine(rows, [pieces[column] for column in sources], size)
+        made = kernel.combine(rows, [pieces[column] for column in sources], size, into)
         found.update(zip(missing, made, strict=True))
     return found
 

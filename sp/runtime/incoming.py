@@ -86,7 +86,9 @@ class Guard(grpc.aio.ServerInterceptor):
     async def _answer(self, answering: Awaitable[T], context: Context, name: str, well: Histogram) -> T:
         started = time.perf_counter()
         code = OK
-        with log.bound(**_ids(context)), working(self._work):
+        ids = _ids(context)
+        share = working(self._work, flow=ids["request_id"])  # said once: every call for a thread asks for it
+        with log.bound(**ids), share:
             try:
                 return await self._bounded(answering, name)
             except asyncio.CancelledError:  # the caller went away, its deadline passed, or this server stops

@@ -22,7 +22,7 @@ from piecestore.faulty import FaultyStore
 from piecestore.memory import MemoryStore, MemoryWriter
 from piecestore.small import WithSmallSegments
 from piecestore.store import Buffer, PieceStore, PieceWriter
-from piecestore.verified import read_verified
+from piecestore.verified import read_verified, read_verified_into
 from sp.domain.errors import InvalidRequest, PieceCorrupt, PieceExists, PieceNotFound, ShortPiece
 from sp.domain.ids import Checksum, JobId, ObjectId, RedundancyIndex, SegmentIndex
 from sp.domain.pieces import EcPieceKey, PieceKey, SegmentKey
@@ -342,6 +342,22 @@ async def test_who_reads_may_absorb_what_is_read_on_its_way(store: PieceStore) -
     with pytest.raises(ShortPiece):
         await store.get(KEY, 8, 11, absorbed.append)
     assert absorbed == [b"234", b"0123456789"]
+
+
+async def test_a_piece_is_read_into_memory_that_the_caller_has(store: PieceStore) -> None:
+    checksum = await store.put(KEY, b"0123456789")
+    room = bytearray(12)
+    absorbed: list[bytes] = []
+    await store.get_into(KEY, memoryview(room)[1:6], lambda read: absorbed.append(bytes(read)))
+    assert (bytes(room), absorbed) == (b"\x0001234\0\0\0\0\0\0", [b"01234"])
+    await read_verified_into(store, KEY, checksum, memoryview(room)[:10])
+    assert room[:10] == b"0123456789"
+    with pytest.raises(PieceCorrupt):
+        await read_verified_into(store, KEY, _checksum(b"another"), memoryview(room)[:10])
+    with pytest.raises(ShortPiece):
+        await store.get_into(KEY, memoryview(room)[:11])
+    with pytest.raises(PieceNotFound):
+        await store.get_into(OTHER, memoryview(room)[:1])
 
 
 async def test_a_verified_read_gives_the_piece_or_says_what_is_wrong(store: PieceStore) -> None:

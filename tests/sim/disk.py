@@ -72,6 +72,13 @@ class SimStore:
             absorb(wanted)
         return wanted
 
+    async def get_into(
+        self, key: PieceKey, buffer: memoryview, absorb: Callable[[memoryview], object] | None = None
+    ) -> None:
+        buffer[:] = await self.get(key, 0, len(buffer))
+        if absorb is not None:
+            absorb(buffer)
+
     async def size(self, key: PieceKey) -> int:
         await self._operation("size")
         return len(self._piece(key))

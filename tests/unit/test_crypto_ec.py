@@ -13,6 +13,7 @@ from sp.crypto.buffers import Buffer, addresses, unwritten
 from sp.crypto.ec import Kernel, KernelUnavailable, best_kernel, field, isal, kernel, selection
 from sp.crypto.ec.kernel import Matrix
 from sp.crypto.ec.reference import ReferenceKernel, checked
+from sp.crypto.ec.schedule import schedule
 from tests.unit import oracle
 
 KERNELS = ("isal", "numpy", "reference")
@@ -47,13 +48,46 @@ def test_a_kernel_computes_what_reedsolo_does_for_any_matrix_and_size(name: str)
     agrees()
 
 
-@pytest.mark.parametrize("size", [0, 1, 7, 8, 9, 63, 65, 4097, 128 * 1024 - 1, 128 * 1024, 128 * 1024 + 1, 300_001])
+@pytest.mark.parametrize("size", [0, 1, 7, 8, 9, 63, 65, 4097, 256 * 1024 - 1, 256 * 1024, 256 * 1024 + 1, 600_001])
 def test_kernels_agree_on_sizes_around_their_block_and_vector_borders(size: int) -> None:
     noise = random.Random(size).randbytes(4 * size + 4)
     sources = [memoryview(noise)[j * size + j : (j + 1) * size + j] for j in range(4)]
     expected = ReferenceKernel().combine(PARITY, sources, size)
     for name in ("isal", "numpy"):
         assert kernel(name).combine(PARITY, sources, size) == expected
+
+
+@pytest.mark.parametrize("given", [0, 1, 2])
+def test_results_go_where_the_caller_says_and_nowhere_else(ec: Kernel, given: int) -> None:
+    size = 1001
+    sources = [random.Random(j).randbytes(size) for j in range(4)]
+    room = bytearray(b"\xaa" * (given * size + 2))
+    into = [memoryview(room)[1 + n * size : 1 + (n + 1) * size] for n in range(given)]
+    combined = ec.combine(PARITY, sources, size, into)
+    assert combined == oracle.combine(PARITY, sources, size)
+    assert all(one is other for one, other in zip(combined, into, strict=False))
+    assert (room[0], room[-1]) == (0xAA, 0xAA)
+    assert [bytes(view) for view in into] == oracle.combine(PARITY, sources, size)[:given]
+
+
+@pytest.mark.parametrize(
+    "into",
+    [
+        [memoryview(bytearray(7))],
+        [memoryview(bytes(8))],
+        [memoryview(bytearray(16))[::2]],
+        [memoryview(bytearray(8))] * 3,
+    ],
+    ids=["short", "read-only", "with gaps", "too many"],
+)
+def test_memory_for_results_that_does_not_fit_is_refused(ec: Kernel, into: list[memoryview]) -> None:
+    with pytest.raises(ValueError, match="result"):
+        ec.combine(PARITY, [bytes(8)] * 4, 8, into)
+
+
+def test_the_networks_parity_takes_5_doublings_and_12_sums() -> None:
+    steps = schedule(PARITY).steps
+    assert [sum(step.right is None for step in steps), sum(step.right is not None for step in steps)] == [5, 12]
 
 
 def test_every_product_of_two_field_elements_is_right(ec: Kernel) -> None:
@@ -75,6 +109,7 @@ def test_a_result_is_new_memory_that_can_be_resized(ec: Kernel) -> None:
     source = bytearray(b"abc")
     (first,) = ec.combine([[1]], [source], 3)
     (second,) = ec.combine([[1]], [source], 3)
+    assert isinstance(first, bytearray)
     first.append(0)
     source.append(0)  # raises BufferError if the kernel had kept hold of it
     assert second == b"abc"
@@ -164,10 +199,12 @@ def test_a_library_without_the_coder_is_no_isal(monkeypatch: pytest.MonkeyPatch)
 @pytest.mark.parametrize("wrong_size", [1, 64, 1031])
 def test_a_kernel_that_is_wrong_by_one_byte_is_not_used(wrong_size: int) -> None:
     class OneByteOff(ReferenceKernel):
-        def combine(self, rows: Matrix, sources: Sequence[Buffer], size: int) -> list[bytearray]:
-            combined = super().combine(rows, sources, size)
+        def combine(
+            self, rows: Matrix, sources: Sequence[Buffer], size: int, into: Sequence[memoryview] = ()
+        ) -> list[Buffer]:
+            combined = super().combine(rows, sources, size, into)
             if size == wrong_size and len(rows) == 7:
-                combined[6][-1] ^= 1
+                memoryview(combined[6])[-1] ^= 1
             return combined
 
     with pytest.raises(KernelUnavailable, match=f"computes wrongly .*{wrong_size} bytes"):

@@ -14,9 +14,10 @@ import subprocess
 import sys
 import threading
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import AsyncIterator, Callable, Iterator
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from pathlib import Path
+from typing import ParamSpec, TypeVar
 
 import pytest
 
@@ -26,6 +27,9 @@ from piecestore.disk.temporary import create_locked, sweep
 from sp.domain.errors import PieceExists, StoreFailed, StoreFull
 from sp.domain.ids import JobId, SegmentIndex
 from sp.domain.pieces import SegmentKey
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 pytestmark = pytest.mark.slow
 
@@ -211,6 +215,47 @@ async def test_a_write_that_failed_cannot_be_committed(store: DiskStore, monkeyp
             await writer.commit()
 
 
+@pytest.mark.parametrize(("size", "jobs"), [(1, 1), (MIB, 1), (MIB + 1, 2), (4 * MIB, 4)])
+async def test_the_last_block_and_the_commit_are_one_job(tmp_path: Path, size: int, jobs: int) -> None:
+    with ThreadPoolExecutor(2) as threads:
+        counted = _CountingExecutor(threads)
+        async with open_disk_store(tmp_path, counted) as store:
+            counted.jobs = 0
+            await store.put(KEY, os.urandom(size))
+            assert counted.jobs == jobs
+
+
+async def test_a_cancelled_read_into_memory_ends_before_its_caller_goes_on(tmp_path: Path) -> None:
+    began, go_on = threading.Event(), threading.Event()
+
+    def absorb(_: memoryview) -> None:
+        began.set()
+        go_on.wait(10)
+        buffer[:] = b"last"
+
+    buffer = bytearray(4)
+    async with open_disk_store(tmp_path) as store:
+        await store.put(KEY, b"1234")
+        reading = asyncio.create_task(store.get_into(KEY, memoryview(buffer), absorb))
+        await asyncio.to_thread(began.wait, 10)
+        reading.cancel()
+        asyncio.get_running_loop().call_later(0.05, go_on.set)
+        with pytest.raises(asyncio.CancelledError):
+            await reading
+        assert buffer == b"last"
+
+
+class _CountingExecutor(Executor):
+    jobs = 0
+
+    def __init__(self, inner: Executor) -> None:
+        self._inner = inner
+
+    def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
+        self.jobs += 1
+        return self._inner.submit(fn, *args, **kwargs)
+
+
 async def test_an_error_nobody_waits_for_is_not_left_to_the_event_loop(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -218,7 +263,7 @@ async def test_an_error_nobody_waits_for_is_not_left_to_the_event_loop(
         async with open_disk_store(tmp_path, one) as store:
             monkeypatch.setattr(os, "pwrite", _failing(errno.EIO))
             async with store.writer(KEY) as writer:
-                await writer.write(os.urandom(MIB))  # handed over, and nothing asks for the outcome
+                await writer.write(os.urandom(MIB + 1))  # a block is handed over, and nothing asks for the outcome
                 for _ in range(2):  # the only worker has failed by now, and the loop has been told
                     await asyncio.get_running_loop().run_in_executor(one, int)
             del writer

@@ -148,7 +148,7 @@ def test_a_segment_whose_data_pieces_are_all_there_is_only_joined() -> None:
     class NoKernel:
         name = "none"
 
-        def combine(self, *_: object) -> list[bytearray]:
+        def combine(self, *_: object) -> list[Buffer]:
             pytest.fail("there was nothing to compute")
 
     segment = bytes(range(250))

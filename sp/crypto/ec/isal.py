@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Final
 
 from sp.crypto.buffers import Buffer, addresses, unwritten
-from sp.crypto.ec.kernel import KernelUnavailable, Matrix, check_shapes
+from sp.crypto.ec.kernel import KernelUnavailable, Matrix, check_shapes, results
 
 _TABLE_BYTES: Final = 32  # per coefficient, erasure_code.h; builds with GFNI use only 8 of them
 _MAX_SIZE: Final = 2**31 - 1  # the length is a C int
@@ -37,14 +37,16 @@ class IsalKernel:
         self._encode.restype = None
         self._tables = lru_cache(maxsize=512)(self._expanded)  # at most a few per loss pattern, 192 bytes for 4+2
 
-    def combine(self, rows: Matrix, sources: Sequence[Buffer], size: int) -> list[bytearray]:
+    def combine(
+        self, rows: Matrix, sources: Sequence[Buffer], size: int, into: Sequence[memoryview] = ()
+    ) -> list[Buffer]:
         check_shapes(rows, sources, size)
         if size > _MAX_SIZE:
             raise ValueError(f"{size} bytes are more than ISA-L takes at once")
         if not rows or not size:
-            return [bytearray(size) for _ in rows]
+            return results(rows, size, into, bytearray)
         tables = self._tables(bytes(coefficient for row in rows for coefficient in row), len(rows))
-        combined = [unwritten(size) for _ in rows]
+        combined = results(rows, size, into, unwritten)
         with addresses(sources) as readable, addresses(combined, writable=True) as writable:
             self._encode(size, len(sources), len(rows), tables, readable, writable)
         return combined

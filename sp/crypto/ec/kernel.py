@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from sp.crypto.buffers import Buffer
@@ -24,11 +24,16 @@ class Kernel(Protocol):
     def name(self) -> str:
         """For status pages and metrics."""
 
-    def combine(self, rows: Matrix, sources: Sequence[Buffer], size: int) -> list[bytearray]:
+    def combine(
+        self, rows: Matrix, sources: Sequence[Buffer], size: int, into: Sequence[memoryview] = ()
+    ) -> Sequence[Buffer]:
         """For each row, the sum over j of row[j] * sources[j], byte by byte, in GF(2^8) with polynomial 0x11d.
 
         sources: one buffer of exactly `size` bytes per coefficient; never written, never copied whole.
-        Returns one new bytearray of `size` bytes per row. Raises ValueError when the shapes do not fit.
+        into: memory for the first results, writable buffers of `size` bytes that overlap no source; who codes many
+              segments keeps it, since the first touch of fresh memory costs more than the coding
+        Returns one buffer of `size` bytes per row: those of `into`, then new bytearrays. Raises ValueError when the
+        shapes do not fit.
         """
 
 
@@ -46,3 +51,13 @@ def check_shapes(rows: Matrix, sources: Sequence[Buffer], size: int) -> None:
             raise ValueError(f"a row of {len(row)} coefficients does not fit {len(sources)} sources")
     if not sources:
         raise ValueError("nothing to combine")
+
+
+def results(rows: Matrix, size: int, into: Sequence[memoryview], make: Callable[[int], bytearray]) -> list[Buffer]:
+    """Where the results go: `into`, and what `make` makes for the rest. ValueError when `into` does not fit."""
+    if len(into) > len(rows):
+        raise ValueError(f"memory for {len(into)} results, but {len(rows)} rows")
+    for given in into:
+        if given.nbytes != size or given.readonly or not given.c_contiguous:
+            raise ValueError(f"a result has {given.nbytes} bytes, not {size} in a row to be written")
+    return [*into, *(make(size) for _ in range(len(rows) - len(into)))]

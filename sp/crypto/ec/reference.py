@@ -8,7 +8,7 @@ from typing import Final
 
 from sp.crypto.buffers import Buffer
 from sp.crypto.ec.field import ORDER, multiply
-from sp.crypto.ec.kernel import Kernel, KernelUnavailable, Matrix, check_shapes
+from sp.crypto.ec.kernel import Kernel, KernelUnavailable, Matrix, check_shapes, results
 
 # Around the widths of vector registers (16, 32, 64 bytes), where tails are handled, and past a few of them.
 _CHECKED_SIZES: Final = (1, 15, 16, 17, 31, 33, 63, 64, 65, 127, 200, 1031)
@@ -21,9 +21,14 @@ class ReferenceKernel:
 
     name: Final = "reference"
 
-    def combine(self, rows: Matrix, sources: Sequence[Buffer], size: int) -> list[bytearray]:
+    def combine(
+        self, rows: Matrix, sources: Sequence[Buffer], size: int, into: Sequence[memoryview] = ()
+    ) -> list[Buffer]:
         check_shapes(rows, sources, size)
-        return [_combined(row, sources, size) for row in rows]
+        combined = results(rows, size, into, bytearray)
+        for place, row in zip(combined, rows, strict=True):
+            memoryview(place)[:] = _combined(row, sources, size)
+        return combined
 
 
 def _combined(row: Sequence[int], sources: Sequence[Buffer], size: int) -> bytearray:
