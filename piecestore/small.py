@@ -79,8 +79,7 @@ class WithSmallSegments:
         self, key: PieceKey, buffer: memoryview, absorb: Callable[[memoryview], object] | None = None
     ) -> None:
         """The other way round where that little is wanted: it is a small segment then, most of the time."""
-        may_be_small = _may_be_small(key) and len(buffer) <= SMALL_MOST_BYTES
-        held = await self.small.get(key.job_id) if may_be_small else None
+        held = await self.small.get(key.job_id) if _may_be_small(key) and len(buffer) <= SMALL_MOST_BYTES else None
         if held is None:
             await self.store.get_into(key, buffer, absorb)
             return
