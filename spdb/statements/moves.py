@@ -54,45 +54,52 @@ class Line:
 def plan(job: Job, moves: Sequence[Move], now_ms: int) -> tuple[Job, list[Line]]:
     """The job after `moves` and what its history will say: pure. IllegalMove."""
     lines = []
-    for move in moves:
+    for number, move in enumerate(moves, start=1):
         before = job.state
-        job = _moved(job, move)
+        news = _moved(job, move)
+        if number == len(moves):
+            news |= _settled(news, now_ms)
+            news |= {"row_version": job.row_version + 1, "updated_at_ms": now_ms}
+        job = changed(job, **news)
         lines.append(Line(before, job.state, move.event, job.attempts, move.reason, move.provider, move.actor))
-    return changed(job, **_settled(job, now_ms), row_version=job.row_version + 1, updated_at_ms=now_ms), lines
+    return job, lines
 
 
-def _moved(job: Job, move: Move) -> Job:
+def _moved(job: Job, move: Move) -> dict[str, Any]:
+    """What is new of the job, and what may be."""
     state = advance(job.state, move.event)
-    return changed(
-        job,
-        state=state,
-        error=names.clean(move.reason) if state in ERRORS else "",
-        object_id=job.object_id if move.object_id is None else move.object_id,
-        version=job.version if move.version is None else move.version,
-        tx_hash=job.tx_hash if move.tx_hash is None else move.tx_hash,
-        attempts=job.attempts if move.attempts is None else move.attempts,
-        next_attempt_at_ms=job.next_attempt_at_ms if move.next_attempt_at_ms is None else move.next_attempt_at_ms,
-        given_up=job.given_up if move.given_up is None else move.given_up,
-        lease_owner="" if move.release_lease else job.lease_owner,
-        lease_until_ms=0 if move.release_lease else job.lease_until_ms,
-    )
+    news: dict[str, Any] = {
+        "state": state,
+        "error": names.clean(move.reason) if state in ERRORS else "",
+        "next_attempt_at_ms": job.next_attempt_at_ms if move.next_attempt_at_ms is None else move.next_attempt_at_ms,
+        "given_up": job.given_up if move.given_up is None else move.given_up,
+    }
+    if move.object_id is not None:
+        news["object_id"] = move.object_id
+    if move.version is not None:
+        news["version"] = move.version
+    if move.tx_hash is not None:
+        news["tx_hash"] = move.tx_hash
+    if move.attempts is not None:
+        news["attempts"] = move.attempts
+    if move.release_lease:
+        news |= _NO_LEASE
+    return news
 
 
-def _settled(job: Job, now_ms: int) -> dict[str, Any]:
-    """What gives `job` a next attempt exactly if one is to be expected, and takes its lease when nothing is left to
+_NO_LEASE: Final = {"lease_owner": "", "lease_until_ms": 0}
+
+
+def _settled(news: dict[str, Any], now_ms: int) -> dict[str, Any]:
+    """What gives a job a next attempt exactly if one is to be expected, and takes its lease when nothing is left to
     do."""
-    if job.state in FINAL:
-        garbage = job.state is not JobState.SEAL_OBJECT_DONE
-        return {
-            "next_attempt_at_ms": None,
-            "given_up": False,
-            "lease_owner": "",
-            "lease_until_ms": 0,
-            "collect": garbage,
-        }
-    if job.given_up or job.state not in BACKGROUND:
+    state = news["state"]
+    if state in FINAL:
+        garbage = state is not JobState.SEAL_OBJECT_DONE
+        return {"next_attempt_at_ms": None, "given_up": False, "collect": garbage, **_NO_LEASE}
+    if news["given_up"] or state not in BACKGROUND:
         return {"next_attempt_at_ms": None}
-    return {} if job.next_attempt_at_ms is not None else {"next_attempt_at_ms": now_ms}
+    return {} if news["next_attempt_at_ms"] is not None else {"next_attempt_at_ms": now_ms}
 
 
 _NEXT: Final = bindparam("b_next", type_=BIG)
