@@ -82,7 +82,7 @@ def string_to_sign(timestamp: str, scope: Scope, canonical: str) -> str:
 
 def signature(signing_key: bytes, to_sign: str) -> str:
     """64 lower-case hex digits."""
-    return hmac.digest(signing_key, to_sign.encode(), "sha256").hex()
+    return hmac.new(signing_key, to_sign.encode(), hashlib.sha256).hexdigest()
 
 
 def same(computed: str, claimed: str) -> bool:
