@@ -22,8 +22,8 @@ from sp.runtime.errors import detail_of
 from sp.runtime.rpc import Serving
 from sp.wire import common as wire
 
-PEER_MESSAGE_BYTES: Final = MAX_QUESTIONS * MAX_QUESTION_BYTES + 1024
-"""Largest message of a stranger."""
+PEER_MESSAGE_BYTES: Final = MAX_QUESTIONS * (MAX_QUESTION_BYTES + 1024)
+"""Largest message of a stranger, and to one: an answer may be the detail of an error."""
 
 
 class P2PRpc(P2PServicer):

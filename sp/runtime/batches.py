@@ -114,13 +114,11 @@ class Batches(Generic[Q, R]):
             await asyncio.wait([calling])
         finally:
             calling.cancel()
-        if calling.cancelled():
-            return
         _hand_out(end, batch, calling)
 
 
 def _hand_out(end: str, batch: Sequence[_Waiting[Q, R]], calling: asyncio.Future[Sequence[R | SpError]]) -> None:
-    failure = calling.exception()
+    failure = ServiceUnavailable(end, "the call was cancelled") if calling.cancelled() else calling.exception()
     answers: Sequence[R | BaseException] = [failure] * len(batch) if failure is not None else calling.result()
     if len(answers) != len(batch):
         answers = [ServiceUnavailable(end, f"{len(answers)} answers to {len(batch)} questions")] * len(batch)

@@ -106,6 +106,14 @@ async def test_a_call_that_fails_fails_for_each_of_its_questions_and_not_for_the
     assert answers == [failure, failure, "three"]
 
 
+async def test_a_call_that_is_cancelled_from_elsewhere_leaves_nobody_waiting() -> None:
+    far = FarEnds()
+    (task,) = await asked(far.batches(), "1")
+    far.waiting[0].cancel()
+    with pytest.raises(ServiceUnavailable, match="cancelled"):
+        await task
+
+
 @pytest.mark.parametrize("answers", [[], ["one"], ["one", "two", "three"]])
 async def test_answers_that_do_not_fit_the_questions_are_none(answers: list[str]) -> None:
     far = FarEnds()
