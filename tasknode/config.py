@@ -10,7 +10,8 @@ from sp.domain.retry import RetryPolicy
 @dataclass(frozen=True, slots=True)
 class TaskNodeConfig:
     """max_jobs: at work at once in this process; max_waiting_jobs: that wait for a block besides these
-    memory_bytes: of segments and parity in flight over all jobs
+    memory_bytes: of segments and parity in flight over all jobs; while there are any, the memory of two segments may be
+        kept beside that (tasknode.memory)
     lease_ms: a job whose task node vanished is taken over this long after its last sign of life
     poll_interval_s: how often the job table is read when nobody notifies
     spares: approvals asked for beyond those needed

@@ -47,6 +47,8 @@ class SegmentMemory:
         """Its bytes may be anything."""
         if self._idle and self._idle[0].sizes == (segment_bytes, parity_bytes):
             return self._idle.pop()
+        if segment_bytes + parity_bytes >= MIN_MAPPED_BYTES:
+            self._idle.clear()  # so that what is kept and what is out are together no more than was out before
         whole = _mapped(segment_bytes + parity_bytes)
         return Region(whole[:segment_bytes], whole[segment_bytes:])
 

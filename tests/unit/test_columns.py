@@ -132,8 +132,8 @@ def test_memory_is_used_again_while_there_is_work_and_let_go_of_after_it() -> No
         memory.give(first)
         other = memory.take(MIN_MAPPED_BYTES + 1, 100)
         assert (len(other.segment), len(other.parity)) == (MIN_MAPPED_BYTES + 1, 100)
-        memory.give(other)
         assert memory.take(MIN_MAPPED_BYTES, 100) is not first  # regions of one size only are kept
+        memory.give(other)
         assert memory.take(MIN_MAPPED_BYTES + 1, 100) is other
         for region in (kept := [memory.take(MIN_MAPPED_BYTES, 0) for _ in range(IDLE_REGIONS + 1)]):
             memory.give(region)
