@@ -4,11 +4,16 @@ import os
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import settings
 
 from tests import postgres as pg
 
 # gRPC's handlers around a fork may fail in a child that only execs another program, such as PostgreSQL's.
 os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "false")
+
+# How long one example takes says nothing on a machine that does other work; a test has its own timeout.
+settings.register_profile("ours", parent=settings.default, deadline=None)
+settings.load_profile("ours")
 
 pytest.register_assert_rewrite("tests.clients.operations", "tests.clients.names")
 

@@ -177,7 +177,7 @@ async def test_any_buffer_is_taken_and_may_be_reused_after_write(
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(sizes=st.lists(st.sampled_from(EDGES), max_size=5), seed=st.binary(min_size=1, max_size=8))
 def test_how_a_piece_is_cut_into_chunks_changes_nothing(backend: str, sizes: list[int], seed: bytes) -> None:
     whole = hashlib.shake_128(seed).digest(sum(sizes))

@@ -50,7 +50,7 @@ def entry_names(listing: Listing) -> list[str]:
     return [entry.job.object_name for entry in listing.entries]
 
 
-MANY = settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+MANY = settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 
 
 @settings(MANY, max_examples=150)

@@ -45,7 +45,7 @@ def head(target: str, *headers: tuple[str, str], method: str = "GET") -> Request
 
 @pytest.mark.parametrize("name", QUICK)
 @given(raw=st.binary(max_size=300))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_any_bytes_are_taken_or_refused(name: str, raw: bytes) -> None:
     target(name)(raw)
 

@@ -193,7 +193,7 @@ def check_books(state: State) -> None:
     assert all([*state.bucket_policies.values(), *state.object_policies.values()])
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(histories, st.integers(0, 25))
 def test_any_history_is_found_again_after_a_crash_with_or_without_a_snapshot(
     history: list[list[Step]], snapshot_at: int
@@ -210,7 +210,7 @@ def test_any_history_is_found_again_after_a_crash_with_or_without_a_snapshot(
         restarted.store.release()
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(histories)
 def test_a_refused_transaction_changes_the_nonce_and_nothing_else(history: list[list[Step]]) -> None:
     state, accounts = initial_state(GENESIS), 0

@@ -40,7 +40,7 @@ def combinations(draw: st.DrawFn) -> tuple[list[list[int]], list[memoryview], in
 
 @pytest.mark.parametrize("name", KERNELS)
 def test_a_kernel_computes_what_reedsolo_does_for_any_matrix_and_size(name: str) -> None:
-    @settings(max_examples=80, deadline=None)
+    @settings(max_examples=80)
     @given(combinations())
     def agrees(case: tuple[list[list[int]], list[memoryview], int]) -> None:
         assert kernel(name).combine(*case) == oracle.combine(*case)
@@ -233,7 +233,7 @@ def test_inverse_and_power_agree_with_multiplication() -> None:
         field.inverse(0)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(
     st.integers(1, 6).flatmap(lambda n: st.lists(st.lists(elements, min_size=n, max_size=n), min_size=n, max_size=n))
 )

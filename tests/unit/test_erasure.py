@@ -100,7 +100,7 @@ def losses(draw: st.DrawFn) -> tuple[int, int, bytes, tuple[int, ...]]:
 
 @pytest.mark.parametrize("name", KERNELS)
 def test_any_code_up_to_10_plus_6_agrees_with_the_oracle_and_survives_m_losses(name: str) -> None:
-    @settings(max_examples=100, deadline=None)
+    @settings(max_examples=100)
     @given(losses())
     def survives(case: tuple[int, int, bytes, tuple[int, ...]]) -> None:
         k, m, segment, lost = case
@@ -118,7 +118,7 @@ def test_any_code_up_to_10_plus_6_agrees_with_the_oracle_and_survives_m_losses(n
     survives()
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.integers(1, 8), st.integers(1, 4), st.randoms(use_true_random=False))
 def test_decode_rows_express_a_present_piece_by_itself(k: int, m: int, chance: random.Random) -> None:
     present = chance.sample(range(k + m), k)

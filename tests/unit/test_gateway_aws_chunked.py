@@ -87,7 +87,7 @@ def decoded(framing: Framing, *cuts: bytes) -> bytes:
 payloads = st.binary(max_size=300) | st.integers(0, 70_000).map(lambda size: (b"0123456789abcdef" * 4400)[:size])
 
 
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=300)
 @given(
     payload=payloads,
     chunks=st.lists(st.integers(1, 40_000), max_size=6),
@@ -110,7 +110,7 @@ def test_a_body_may_come_byte_by_byte(name: str) -> None:
     assert decoded(framing, *(body[at : at + 1] for at in range(len(body)))) == b"hello world"
 
 
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=300)
 @given(
     name=st.sampled_from(FRAMINGS),
     style=st.sampled_from((PLAIN, MINIO_GO)),

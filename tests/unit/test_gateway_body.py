@@ -207,7 +207,7 @@ async def test_a_reader_that_stops_leaves_nothing_running() -> None:
         assert [task.get_name() for task in asyncio.all_tasks() if "hash" in task.get_name()] == []
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(st.lists(st.integers(0, CHUNK_BYTES + 70_000), max_size=8))
 def test_chunks_are_regrouped_without_loss(sizes: list[int]) -> None:
     payload = [bytes([n % 256]) * size for n, size in enumerate(sizes)]
