@@ -34,7 +34,7 @@ NAMES = [
     "é" * 512,
 ]
 
-PATIENT = {"uploader": {"lease_ms": 60_000}}
+PATIENT = {"uploader": {"lease_ms": 60_000, "small_object_bytes": 0}}  # every payload is a file
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")

@@ -30,6 +30,7 @@ PLAN: dict[str, Any] = {
     "sps": 7,
     "manual_chores": True,
     "changes": {
+        "uploader": {"small_object_bytes": 0},  # every segment is a file
         "downloader": {**SCRUB, "piece_timeout_s": 3.0},
         "receiver": {**SCRUB, "piece_timeout_s": 3.0, "takeover_timeout_s": 0.2},
     },

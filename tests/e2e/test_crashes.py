@@ -1,5 +1,7 @@
 """kill -9 of one process in the middle of its part: the next start finishes the job, or undoes it."""
 
+import os
+import signal
 import threading
 from collections.abc import Iterator
 
@@ -11,6 +13,7 @@ from tests.e2e.processes import (
     MORE_ENVIRONMENT,
     Network,
     eventually,
+    is_running,
     job_states,
     segment_files,
     temporary_files,
@@ -60,9 +63,11 @@ def check_sealed_and_equal(net: Network, name: str, size: int) -> None:
 
 
 def test_a_job_whose_task_node_was_killed_while_replicating_is_finished_by_the_next(net: Network) -> None:
+    (tasknode,) = (row["pid"] for row in net.json("testnet", "status") if row["name"] == "sp0-tasknode")
     put(net, "replicating", LARGE)
     eventually(lambda: job_states(net, "sp0")["replicating"] == S.REPLICATE_OBJECT_DOING, "replicating", every_s=0.002)
-    net.sp("testnet", "stop", "sp0-tasknode", "--kill")
+    os.kill(tasknode, signal.SIGKILL)  # here: the command takes as long to start as the replication to end
+    eventually(lambda: not is_running(tasknode), "killed")
     assert job_states(net, "sp0")["replicating"] == S.REPLICATE_OBJECT_DOING
     net.sp("testnet", "start", "sp0-tasknode")
     check_sealed_and_equal(net, "replicating", LARGE)

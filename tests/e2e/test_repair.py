@@ -95,7 +95,7 @@ def test_everything_that_a_secondary_holds_is_checked_and_repaired_on_its_own(ne
 
 
 def test_an_object_that_cannot_be_repaired_ends_with_exit_code_1_and_says_why(net: Network) -> None:
-    net.put("photos/hopeless", b"x" * 1000, "--wait")
+    net.put("photos/hopeless", b"x" * 40_000, "--wait")
     shown = net.json("objects", "show", "photos/hopeless")
     for path in (segment_file(net, shown, 0), *(piece_file(net, shown, 0, column) for column in range(3))):
         path.unlink()
