@@ -249,7 +249,12 @@ def deep(tmp_path: Path) -> Iterator[Network]:
 def test_a_second_network_runs_beside_the_first_until_ctrl_c(net: Network, deep: Network) -> None:
     command = deep.command("testnet", "up", "--sps", "7", "--block-interval-ms", "100")
     with subprocess.Popen(
-        command, env=environment(), stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True
+        command,
+        env=environment(),
+        stderr=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a shell's background jobs ignore Ctrl-C
     ) as up:
         assert up.stderr is not None
         assert any("Ctrl-C stops it" in line for line in up.stderr)
