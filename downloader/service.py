@@ -12,8 +12,9 @@ from dataclasses import dataclass
 
 from chain.client import Chain
 from downloader.inspecting import Inspector
-from downloader.reading import SegmentReader, checked
+from downloader.reading import SegmentReader
 from downloader.rebuild import Rebuilder
+from piecestore.verified import check_piece
 from receiver.client import OwnReceiver
 from sp.domain.challenges import Challenge
 from sp.domain.errors import (
@@ -125,7 +126,8 @@ class DownloaderService:
         sent = start
         try:
             if entry.small is not None:
-                yield checked(key, checksum, entry.small)[start:stop]
+                check_piece(key, entry.small, checksum)
+                yield memoryview(entry.small)[start:stop]
                 return
             async with aclosing(self.reader.read(key, size, checksum, start, stop)) as blocks:
                 async for block in blocks:

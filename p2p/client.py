@@ -12,13 +12,12 @@ from proto import p2p_pb2 as pb
 from proto.p2p_pb2_grpc import P2PPeerStub, P2PStub
 from sp.domain.addresses import parse_address
 from sp.domain.approvals import ApprovalRequest, ObjectRef, SignedApproval
-from sp.domain.errors import MethodUnknown, ServiceUnavailable, SpError
+from sp.domain.errors import MethodUnknown, SpError
 from sp.domain.ids import Address, Signature
 from sp.runtime import log
-from sp.runtime.batches import Batches, OldPeers
+from sp.runtime.batches import Batches, OldPeers, answer_of
 from sp.runtime.channels import Channels
 from sp.runtime.clock import Clock
-from sp.runtime.errors import error_from_detail
 from sp.runtime.neighbour import neighbour
 from sp.runtime.parts import Parts
 from sp.wire import common as wire
@@ -144,7 +143,7 @@ class GrpcPeers:
                 response_deserializer=pb.AskApprovalsReply.FromString,
             )
             reply: pb.AskApprovalsReply = await method(pb.AskApprovalsRequest(questions=questions))
-        return [_answer(each, endpoint) for each in reply.answers]
+        return [answer_of(each, "reply", _accepted, endpoint) for each in reply.answers]
 
     async def ping(self, endpoint: str) -> PeerStatus:
         async with self._channels.channel(endpoint) as channel:
@@ -187,16 +186,6 @@ async def connect(parts: Parts) -> P2P:
 
 def _accepted(reply: pb.AskApprovalReply) -> Accepted:
     return Accepted(wire.signed_approval(reply.approval), reply.free_bytes)
-
-
-def _answer(message: pb.ApprovalAnswer, endpoint: str) -> Accepted | SpError:
-    """One of many. What cannot be read is the failure of that one."""
-    if message.WhichOneof("answer") != "reply":
-        return error_from_detail(message.error) or ServiceUnavailable(endpoint, "an answer that is none")
-    try:
-        return _accepted(message.reply)
-    except SpError as error:
-        return error
 
 
 def _peer(message: pb.Peer) -> Peer:

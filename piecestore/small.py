@@ -51,7 +51,7 @@ class WithSmallSegments:
 
     @asynccontextmanager
     async def writer(self, key: PieceKey) -> AsyncIterator[PieceWriter]:
-        held = await self.small.get(key.job_id) if _may_be_small(key) else None
+        held = await self._held(key)
         if held is not None:
             yield _Compared(key, held)
             return
@@ -67,7 +67,7 @@ class WithSmallSegments:
         try:
             return await self.store.get(key, start, stop, absorb)
         except PieceNotFound:
-            held = await self.small.get(key.job_id) if _may_be_small(key) else None
+            held = await self._held(key)
             if held is None:
                 raise
         wanted = held[start : exact_stop(key, len(held), start, stop)]
@@ -79,7 +79,7 @@ class WithSmallSegments:
         self, key: PieceKey, buffer: memoryview, absorb: Callable[[memoryview], object] | None = None
     ) -> None:
         """The other way round where that little is wanted: it is a small segment then, most of the time."""
-        held = await self.small.get(key.job_id) if _may_be_small(key) and len(buffer) <= SMALL_MOST_BYTES else None
+        held = await self._held(key) if len(buffer) <= SMALL_MOST_BYTES else None
         if held is None:
             await self.store.get_into(key, buffer, absorb)
             return
@@ -110,6 +110,9 @@ class WithSmallSegments:
             for job_id in page:
                 yield SegmentKey(job_id, FIRST)
             after = page[-1]
+
+    async def _held(self, key: PieceKey) -> bytes | None:
+        return await self.small.get(key.job_id) if _may_be_small(key) else None
 
     async def free_bytes(self) -> int:
         return await self.store.free_bytes()

@@ -19,11 +19,10 @@ from sp.domain.errors import MethodUnknown, NoSuchObjectId, ServiceUnavailable, 
 from sp.domain.findings import Finding, ScrubOrder, Tally
 from sp.domain.ids import Checksum, ObjectId, RedundancyIndex, SegmentIndex, Signature
 from sp.runtime import log
-from sp.runtime.batches import Batches, OldPeers
+from sp.runtime.batches import Batches, OldPeers, answer_of
 from sp.runtime.channels import Channels
 from sp.runtime.chunks import CHUNK_BYTES
 from sp.runtime.clock import Clock
-from sp.runtime.errors import error_from_detail
 from sp.runtime.neighbour import neighbour
 from sp.runtime.parts import Parts
 from sp.runtime.rpc import dial
@@ -180,7 +179,7 @@ class GrpcReceivers:
                 response_deserializer=pb.ReplicateSmallReply.FromString,
             )
             reply: pb.ReplicateSmallReply = await method(pb.ReplicateSmallRequest(groups=groups))
-        return [_small_answer(each, endpoint) for each in reply.answers]
+        return [answer_of(each, "receipt", _receipt, endpoint) for each in reply.answers]
 
     async def get_piece(
         self, endpoint: str, request: PieceRequest, signature: Signature, timeout_s: float
@@ -283,16 +282,6 @@ async def open_receivers(parts: Parts) -> Receivers:
 
 def _receipt(message: pb.Receipt) -> Receipt:
     return Receipt(wire.checksum(message.integrity_hash), Signature(message.signature))
-
-
-def _small_answer(message: pb.SmallAnswer, endpoint: str) -> Receipt | SpError:
-    """One of many. What cannot be read is the failure of that one."""
-    if message.WhichOneof("answer") != "receipt":
-        return error_from_detail(message.error) or ServiceUnavailable(endpoint, "an answer that is none")
-    try:
-        return _receipt(message.receipt)
-    except SpError as error:
-        return error
 
 
 def _frame_bytes(frame: pb.ReplicateFrame | memoryview) -> bytes:

@@ -37,11 +37,12 @@ class Jobs:
         when one has brought it. InvalidRequest for names no database takes.
         """
         now = self.clock.now_ms()
+        return await self._inserted(partial(uploads.begin, order=order, actor=actor, lease_ms=lease_ms, now_ms=now))
+
+    async def _inserted(self, insert: Callable[..., Job | None]) -> Job:
+        """insert: takes a connection and `job_id`, under which it inserts a job; None when the id is taken."""
         while True:  # two processes may draw one id, once in a blue moon: draw again
-            begin = partial(
-                uploads.begin, job_id=self.new_job_id(), order=order, actor=actor, lease_ms=lease_ms, now_ms=now
-            )
-            job = await self.db.write(begin)
+            job = await self.db.write(partial(insert, job_id=self.new_job_id()))
             if job is not None:
                 return job
 
@@ -71,31 +72,16 @@ class Jobs:
         row, or nowhere. It has one segment at most. The errors of both, but for JobMoved: nothing is left then."""
         assert len(stored.segment_checksums) == (1 if payload else 0)
         now = self.clock.now_ms()
-        while True:  # as in begin_upload
-            put = partial(
-                uploads.put_small,
-                job_id=self.new_job_id(),
-                order=order,
-                stored=stored,
-                payload=payload,
-                actor=actor,
-                now_ms=now,
-            )
-            job = await self.db.write(put)
-            if job is not None:
-                return job
+        return await self._inserted(
+            partial(uploads.put_small, order=order, stored=stored, payload=payload, actor=actor, now_ms=now)
+        )
 
     async def refuse_small(self, order: PutOrder, reason: str, actor: str) -> JobId:
         """UPLOAD_OBJECT_ERROR of a put that was to be `put_small`: for its history alone, there are no pieces.
         InvalidRequest as in begin_upload."""
         now = self.clock.now_ms()
-        while True:  # as in begin_upload
-            refuse = partial(
-                uploads.refuse_small, job_id=self.new_job_id(), order=order, reason=reason, actor=actor, now_ms=now
-            )
-            job = await self.db.write(refuse)
-            if job is not None:
-                return job.id
+        refuse = partial(uploads.refuse_small, order=order, reason=reason, actor=actor, now_ms=now)
+        return (await self._inserted(refuse)).id
 
     async def finish_recovery(
         self, job: Job, stored: StoredPayload, holders: Sequence[Secondary], stored_at_ms: int, actor: str

@@ -7,13 +7,12 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from sqlalchemy import Connection, Row, bindparam, select
-from sqlalchemy.dialects import postgresql, sqlite
 
 from sp.domain.ids import Address
 from sp.domain.jobs import PeerRecord
 from spdb.database import Clock, Database
 from spdb.models.peers import peers
-from spdb.prepared import Prepared
+from spdb.prepared import Prepared, for_dialects
 from spdb.statements import names
 
 
@@ -80,7 +79,7 @@ def _upsert(dialect: Any, changed: tuple[str, ...], counted: tuple[str, ...] = (
 
 
 def _prepared(changed: tuple[str, ...], counted: tuple[str, ...] = ()) -> Prepared:
-    return Prepared({"sqlite": _upsert(sqlite, changed, counted), "postgresql": _upsert(postgresql, changed, counted)})
+    return for_dialects(lambda dialect: _upsert(dialect, changed, counted))
 
 
 _SUCCESS: Final = _prepared(("failures", "frozen_until_ms", "last_success_ms"))

@@ -18,6 +18,7 @@ from operator import itemgetter
 from typing import Any, Final
 
 from sqlalchemy import Boolean, Connection, Dialect, Executable, Integer, LargeBinary, String
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.types import NullType, TypeEngine
 
@@ -79,6 +80,11 @@ class Prepared:
         if self._on_sqlite is None:
             self._on_sqlite = _OnSqlite(self._for(connection), connection.dialect, values)
         return self._on_sqlite
+
+
+def for_dialects(make: Callable[[Any], Executable]) -> Prepared:
+    """make: the statement for one database, from its SQLAlchemy dialect (`sqlite`, `postgresql`: `insert` differs)"""
+    return Prepared({"sqlite": make(sqlite), "postgresql": make(postgresql)})
 
 
 def _driver(connection: Connection) -> sqlite3.Connection | None:

@@ -20,7 +20,6 @@ from sqlalchemy import (
     tuple_,
     update,
 )
-from sqlalchemy.dialects import postgresql, sqlite
 
 from sp.domain.approvals import ObjectRef
 from sp.domain.errors import InvalidRequest
@@ -29,7 +28,7 @@ from sp.domain.jobs import ReceivedGroup, ReceivedPiece, ReceivedState
 from spdb.database import Clock, Database
 from spdb.models.columns import BIG
 from spdb.models.received import received, received_pieces
-from spdb.prepared import Prepared
+from spdb.prepared import Prepared, for_dialects
 from spdb.statements import names
 from spdb.statements.rows import join_checksums, params_of, params_values, split_checksums
 
@@ -133,12 +132,7 @@ def _key_values(key: GroupKey) -> dict[str, int]:
 
 
 _NOW: Final = bindparam("b_now", type_=BIG)
-_OPEN: Final = Prepared(
-    {
-        name: dialect.insert(received).on_conflict_do_nothing()
-        for name, dialect in {"sqlite": sqlite, "postgresql": postgresql}.items()
-    }
-)
+_OPEN: Final = for_dialects(lambda dialect: dialect.insert(received).on_conflict_do_nothing())
 _LOCKED: Final = Prepared(select(received).where(_is(_KEY)).with_for_update(key_share=True))
 _PIECES: Final = Prepared(select(received_pieces).where(_is(_PIECE_KEY)).order_by(received_pieces.c.segment))
 _TOUCH: Final = Prepared(update(received).where(_is(_KEY)).values(updated_at_ms=_NOW))
@@ -223,7 +217,7 @@ def _upsert(dialect: Any) -> Any:
     )
 
 
-_PUT_PIECES: Final = Prepared({"sqlite": _upsert(sqlite), "postgresql": _upsert(postgresql)})
+_PUT_PIECES: Final = for_dialects(_upsert)
 
 
 def _add_pieces(connection: Connection, key: GroupKey, pieces: Sequence[ReceivedPiece], now_ms: int) -> None:

@@ -6,10 +6,11 @@ import asyncio
 from collections import OrderedDict, deque
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Final, Generic, Protocol, TypeVar
+from typing import Any, Final, Generic, Protocol, TypeVar
 
 from sp.domain.errors import InvalidRequest, ServiceUnavailable, SpError
 from sp.runtime.clock import Clock
+from sp.runtime.errors import error_from_detail
 from sp.runtime.incoming import fit_ids
 from sp.runtime.log import bound
 from sp.runtime.metrics import histogram
@@ -157,6 +158,20 @@ async def answered(items: Sequence[I], most: int, answer: Callable[[I], Awaitabl
     async with asyncio.TaskGroup() as group:
         tasks = [group.create_task(one(item)) for item in items]
     return [task.result() for task in tasks]
+
+
+def answer_of(message: Any, field: str, read: Callable[[Any], R], end: str) -> R | SpError:
+    """The asking side: one answer of many, a message with the oneof `answer` of `field` and `error`. What cannot be
+    read is the failure of that one.
+
+    read: makes the answer of what is in `field`; may raise SpError. end: who answered
+    """
+    if message.WhichOneof("answer") != field:
+        return error_from_detail(message.error) or ServiceUnavailable(end, "an answer that is none")
+    try:
+        return read(getattr(message, field))
+    except SpError as error:
+        return error
 
 
 class OldPeers:

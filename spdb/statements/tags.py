@@ -6,13 +6,12 @@ import json
 from typing import Any, Final
 
 from sqlalchemy import Connection, bindparam, delete, select
-from sqlalchemy.dialects import postgresql, sqlite
 
 from sp.domain.errors import NoSuchJob
 from sp.domain.ids import JobId
 from spdb.models.jobs import jobs
 from spdb.models.objects import object_tags
-from spdb.prepared import Prepared
+from spdb.prepared import Prepared, for_dialects
 
 
 def _upsert(dialect: Any) -> Any:
@@ -22,7 +21,7 @@ def _upsert(dialect: Any) -> Any:
     )
 
 
-_PUT: Final = Prepared({"sqlite": _upsert(sqlite), "postgresql": _upsert(postgresql)})
+_PUT: Final = for_dialects(_upsert)
 _JOB: Final = Prepared(select(jobs.c.id).where(jobs.c.id == bindparam("b_id")).with_for_update(key_share=True))
 
 

@@ -15,7 +15,6 @@ from sqlalchemy import (
     select,
     update,
 )
-from sqlalchemy.dialects import postgresql, sqlite
 
 from sp.domain.errors import JobMoved, NoSuchJob, ObjectNotCreated, UploadInProgress
 from sp.domain.ids import JobId, ObjectId
@@ -25,15 +24,14 @@ from spdb.models.columns import BIG
 from spdb.models.jobs import COLLECTED, KEPT, jobs
 from spdb.models.objects import objects
 from spdb.models.resumables import resumables
-from spdb.prepared import Prepared
+from spdb.prepared import Prepared, for_dialects
 from spdb.statements import moves, names, small_segments, tags
 from spdb.statements.rows import changed, headers_text, job_of, job_values, join_checksums
 
 
 def _inserting() -> Prepared:
     """One for each set of columns."""
-    dialects = {"sqlite": sqlite, "postgresql": postgresql}.items()
-    return Prepared({n: d.insert(jobs).on_conflict_do_nothing().returning(jobs.c.id) for n, d in dialects})
+    return for_dialects(lambda dialect: dialect.insert(jobs).on_conflict_do_nothing().returning(jobs.c.id))
 
 
 _INSERT: Final = _inserting()
@@ -263,7 +261,7 @@ def _upsert(dialect: Any) -> Any:
     )
 
 
-_LINK: Final = Prepared({"sqlite": _upsert(sqlite), "postgresql": _upsert(postgresql)})
+_LINK: Final = for_dialects(_upsert)
 
 
 def _link(connection: Connection, job: Job, stored_at_ms: int) -> None:
@@ -287,7 +285,7 @@ def _stored_insert(dialect: Any) -> Any:
 
 
 _UNSAID: Final = frozenset({"stored_at_ms", "marked_at_ms", "collected_at_ms"})
-_INSERT_STORED: Final = Prepared({"sqlite": _stored_insert(sqlite), "postgresql": _stored_insert(postgresql)})
+_INSERT_STORED: Final = for_dialects(_stored_insert)
 
 
 def put_small(

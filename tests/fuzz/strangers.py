@@ -10,11 +10,11 @@ from google.protobuf.message import DecodeError, Message
 from gateway.errors_http import greenfield_answer, s3_answer
 from gateway.greenfield.approvals import bucket_document, decoded, object_document
 from p2p.client import Accepted
-from p2p.client import _answer as read_answer
+from p2p.client import _accepted as read_accepted
 from p2p.policy import Facts, Rules, approval_for, check_sizes, objection, refusal
 from proto import p2p_pb2, receiver_pb2
 from receiver.client import Receipt
-from receiver.client import _small_answer as read_small_answer
+from receiver.client import _receipt as read_receipt
 from receiver.frames import OfferFrame
 from receiver.offers import check_content, check_offer, check_offer_sizes, check_piece_request
 from receiver.receiving import Column
@@ -25,6 +25,7 @@ from sp.domain.approvals import Offer
 from sp.domain.contents import content_of
 from sp.domain.errors import SpError
 from sp.domain.ids import ObjectId, SegmentIndex
+from sp.runtime.batches import answer_of
 from sp.runtime.errors import detail_of, error_from_detail, status_of
 from sp.runtime.incoming import fit_ids
 from sp.wire import common as wire
@@ -87,7 +88,7 @@ def answer(raw: bytes) -> None:
             signer_of(keccak256(signed.approval.sign_bytes()), signed.signature)
     many = _of(p2p_pb2.AskApprovalsReply, raw)
     for each in many.answers if many else ():
-        assert isinstance(read_answer(each, "a peer"), Accepted | SpError)
+        assert isinstance(answer_of(each, "reply", read_accepted, "a peer"), Accepted | SpError)
     ping = _of(p2p_pb2.PingReply, raw)
     if ping is not None:
         with refusing():
@@ -144,7 +145,7 @@ def replies(raw: bytes) -> None:
     """What a secondary answers on a Replicate stream."""
     many = _of(receiver_pb2.ReplicateSmallReply, raw)
     for each in many.answers if many else ():
-        assert isinstance(read_small_answer(each, "a peer"), Receipt | SpError)
+        assert isinstance(answer_of(each, "receipt", read_receipt, "a peer"), Receipt | SpError)
     message = _of(receiver_pb2.ReplicateReply, raw)
     if message is not None:
         with refusing():
