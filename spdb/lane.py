@@ -12,7 +12,7 @@ import asyncio
 import sqlite3
 import threading
 from collections.abc import Callable, Sequence
-from contextlib import suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass
 from queue import Empty, SimpleQueue
 from typing import Any, Final, TypeVar, cast
@@ -44,14 +44,25 @@ class Lane:
     engine: begins its transactions as this lane needs them (see spdb.sqlite)
     queued: operations that may wait; group_size: operations in one transaction at most
     savepoints: whether an operation that raises has something to undo
+    turn: entered for each transaction, in the thread
     """
 
-    def __init__(self, name: str, engine: Engine, *, queued: int, group_size: int, savepoints: bool) -> None:
+    def __init__(
+        self,
+        name: str,
+        engine: Engine,
+        *,
+        queued: int,
+        group_size: int,
+        savepoints: bool,
+        turn: Callable[[], AbstractContextManager[None]] = nullcontext,
+    ) -> None:
         self._name = name
         self._engine = engine
         self._queued = queued
         self._group_size = group_size
         self._savepoints = savepoints
+        self._turn = turn
         self._queue: SimpleQueue[_Waiting | None] = SimpleQueue()
         self._unanswered = 0
         self._closed = False
@@ -92,7 +103,7 @@ class Lane:
         while open_for_more:
             group, open_for_more = self._next_group()
             if group:
-                self._transact(group)
+                self._transact_in_turn(group)
                 _answer(group)
         self._disconnect()
 
@@ -111,22 +122,27 @@ class Lane:
                 return group, True
         return group, False
 
-    def _transact(self, group: Sequence[_Waiting]) -> None:
-        """Run all operations and commit. A failure of the transaction itself is every operation's failure."""
+    def _transact_in_turn(self, group: Sequence[_Waiting]) -> None:
+        """A failure of the transaction itself is every operation's failure."""
         try:
-            if self._connection is None:
-                self._connection = self._engine.connect()
-            if not self._savepoints:
-                _run_apart(self._connection, group)
-            elif len(group) == 1:
-                _run_alone(self._connection, group[0])
-            elif self._guarded_groups or not _run_together(self._connection, group):
-                self._guarded_groups = (self._guarded_groups or GUARDED_GROUPS) - 1
-                _run_guarded(self._connection, group)
+            with self._turn():
+                self._transact(group)
         except Exception as error:  # noqa: BLE001 (the thread must outlive it; every caller gets it)
             for waiting in group:
                 waiting.error = waiting.error or meaning(error)
             self._disconnect()
+
+    def _transact(self, group: Sequence[_Waiting]) -> None:
+        """Run all operations and commit."""
+        if self._connection is None:
+            self._connection = self._engine.connect()
+        if not self._savepoints:
+            _run_apart(self._connection, group)
+        elif len(group) == 1:
+            _run_alone(self._connection, group[0])
+        elif self._guarded_groups or not _run_together(self._connection, group):
+            self._guarded_groups = (self._guarded_groups or GUARDED_GROUPS) - 1
+            _run_guarded(self._connection, group)
 
     def _disconnect(self) -> None:
         """What the next transaction gets has nothing of this one's."""

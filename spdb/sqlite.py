@@ -23,6 +23,7 @@ from spdb.faults import translated
 from spdb.lane import Lane
 from spdb.migrations.upgrade import upgrade
 from spdb.settings import PoolSettings
+from spdb.turns import Turns
 
 T = TypeVar("T")
 
@@ -32,9 +33,10 @@ _LOCK_POLL_S: Final = 0.02  # a file lock can be waited for with a limit only by
 class SqliteDatabase:
     """A Database (see spdb.database) over one file."""
 
-    def __init__(self, writer: Lane, readers: list[Lane]) -> None:
+    def __init__(self, writer: Lane, readers: list[Lane], turns: Turns) -> None:
         self._writer = writer
         self._readers = readers
+        self._turns = turns
 
     async def read(self, op: Callable[[Connection], T]) -> T:
         return await min(self._readers, key=_load).run(op)
@@ -45,6 +47,7 @@ class SqliteDatabase:
     async def close(self) -> None:
         for lane in (self._writer, *self._readers):
             await lane.close()
+        self._turns.close()
 
 
 def _load(lane: Lane) -> int:
@@ -72,7 +75,10 @@ async def open_sqlite(path: str, pool: PoolSettings) -> SqliteDatabase:
     except BaseException:
         writing.dispose()
         raise
-    writer = Lane("writer", writing, queued=pool.queued_writes, group_size=pool.group_size, savepoints=True)
+    turns = Turns(path)
+    writer = Lane(
+        "writer", writing, queued=pool.queued_writes, group_size=pool.group_size, savepoints=True, turn=turns.turn
+    )
     readers = [
         Lane(
             "reader",
@@ -83,7 +89,7 @@ async def open_sqlite(path: str, pool: PoolSettings) -> SqliteDatabase:
         )
         for _ in range(pool.readers)
     ]
-    return SqliteDatabase(writer, readers)
+    return SqliteDatabase(writer, readers, turns)
 
 
 def _prepare(path: str, engine: Engine, timeout_s: float) -> None:

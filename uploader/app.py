@@ -24,6 +24,7 @@ from tasknode import client as tasknode
 from uploader.backlog import Backlog
 from uploader.chores import SegmentCollector
 from uploader.config import UploaderConfig
+from uploader.hints import Hints
 from uploader.multipart import rpc as multipart_rpc
 from uploader.multipart.chores import PartCollector
 from uploader.multipart.service import MultipartService
@@ -41,15 +42,15 @@ async def running(parts: Parts) -> AsyncIterator[UploaderService]:
     jobs = Jobs(database, parts.clock, new_job_id)
     resumables = Resumables(database, parts.clock, new_job_id, config.resumable_keep_ms)
     admission, backlog = config.admission(), Backlog(jobs, config.max_queued_jobs)
-    uploader = UploaderService(
-        pieces, jobs, await tasknode.connect(parts), parts.clock, config, admission, backlog, actor, resumables
-    )
+    hints = Hints(await tasknode.connect(parts), config.notify_timeout_s)
+    uploader = UploaderService(pieces, jobs, hints.tell, parts.clock, config, admission, backlog, actor, resumables)
     all_pieces = WithSmallSegments(pieces, SmallSegments(database))
     collector = SegmentCollector(all_pieces, jobs, parts.clock, config.keep_replaced_ms, config.keep_failed_ms, actor)
     uploads = MultipartUploads(database, parts.clock, lambda: UploadId(new_job_id()))
     part_collector = PartCollector(pieces, uploads, config.multipart_keep_ms, config.completed_keep_ms)
     endpoint, tls = parts.common.endpoint.uploader, parts.common.tls
     async with (
+        hints.passed_on(),
         running_multipart(parts, config, pieces, uploads, uploader) as multipart,
         serving(endpoint, [served(uploader), multipart_rpc.served(multipart)], tls=tls) as address,
         parts.chores(

@@ -32,7 +32,7 @@ class UploaderConfig:
     min_part_bytes: of every part but the last
     multipart_keep_ms: a multipart upload that is not completed so long after its beginning is aborted
     completed_keep_ms: how long a completed one is remembered, for a client that did not hear of it
-    notify_timeout_s: how long a put waits for the task node to take the hint
+    notify_timeout_s: how long the task node may take to take a hint that there is work
     collect_interval_s: how often aborted uploads and replaced contents are looked for
     keep_replaced_ms: how long the segments of what was replaced or deleted stay, for the sake of readers who began
       before: the longest time a download may take

@@ -6,7 +6,7 @@ The segments of an upload are those of its one job from the first part on, so th
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 
 from piecestore.store import PieceStore
@@ -31,7 +31,7 @@ log = get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class ResumableUploads:
-    """actor: this process, as jobs' history names it; notify: tell the task node of a job that is complete"""
+    """actor: this process, as jobs' history names it; tell: the task node, of a job that is complete"""
 
     pieces: PieceStore
     resumables: Resumables
@@ -39,7 +39,7 @@ class ResumableUploads:
     admission: Admission
     hold_ms: int
     actor: str
-    notify: Callable[[Job], Awaitable[None]]
+    tell: Callable[[JobId], None]
 
     async def offset(self, bucket: str, object_name: str, account: Address) -> int | None:
         """See uploader.client.Uploader.resume_offset."""
@@ -93,7 +93,7 @@ class ResumableUploads:
             await self.resumables.fail(held, str(mismatch), self.actor)
             raise mismatch
         job = await self.resumables.finish(held, StoredPayload(payload_size, root, checksums), self.actor)
-        await self.notify(job)
+        self.tell(job.id)
         return PartReceipt(payload_size, PutReceipt(job.id, payload_size, root, job.updated_at_ms))
 
     async def _clear_behind(self, job_id: JobId, first: int) -> None:

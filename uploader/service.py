@@ -6,24 +6,21 @@ Never: talks to other providers or the chain, acknowledges what is not durable.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 
 from piecestore.store import PieceStore
-from sp.domain.errors import SpError
-from sp.domain.ids import Address
+from sp.domain.ids import Address, JobId
 from sp.domain.integrity import integrity_hash
 from sp.domain.jobs import Job, PutOrder, StoredPayload
 from sp.runtime.admission import Admission
 from sp.runtime.chunks import Piece
 from sp.runtime.clock import Clock
 from sp.runtime.leases import kept_lease
-from sp.runtime.log import bound, get_logger
+from sp.runtime.log import bound
 from sp.runtime.work import working
 from spdb.jobs import Jobs
 from spdb.resumables import Resumables
-from tasknode.client import TaskNode
 from uploader.backlog import Backlog
 from uploader.client import Part, PartReceipt, PutReceipt, Trailing
 from uploader.config import UploaderConfig
@@ -33,19 +30,20 @@ from uploader.segments import SegmentCutter
 from uploader.sizes import check_complete, check_root, check_size
 from uploader.small import is_small, put_small
 
-log = get_logger(__name__)
-
 Finish = Callable[[Job, StoredPayload], Awaitable[Job]]
 """Acknowledges a put whose segments are durable, in one transaction."""
 
 
 @dataclass(frozen=True, slots=True)
 class UploaderService:
-    """The Uploader (uploader.client has the contract). actor: this process, as jobs' history names it."""
+    """The Uploader (uploader.client has the contract).
+
+    tell: the task node, that a put is done; actor: this process, as jobs' history names it
+    """
 
     pieces: PieceStore
     jobs: Jobs
-    tasknode: TaskNode
+    tell: Callable[[JobId], None]
     clock: Clock
     config: UploaderConfig
     admission: Admission
@@ -80,13 +78,12 @@ class UploaderService:
             except BaseException as failure:
                 await recorded(failure, lambda reason: self.jobs.fail_upload(job.id, reason, self.actor))
                 raise
-            await self._notify(job)
+            self.tell(job.id)
         return _receipt(job)
 
     async def _put_small(self, order: PutOrder, body: AsyncIterator[Piece], trailing: Trailing) -> PutReceipt:
         job = await put_small(self.jobs, order, body, trailing, self.actor)
-        with bound(job_id=job.id):
-            await self._notify(job)
+        self.tell(job.id)
         return _receipt(job)
 
     async def put_part_at(self, order: PutOrder, part: Part, body: AsyncIterator[Piece]) -> PartReceipt:
@@ -100,7 +97,7 @@ class UploaderService:
 
     def _resumable_uploads(self) -> ResumableUploads:
         return ResumableUploads(
-            self.pieces, self.resumables, self.clock, self.admission, self.config.lease_ms, self.actor, self._notify
+            self.pieces, self.resumables, self.clock, self.admission, self.config.lease_ms, self.actor, self.tell
         )
 
     async def _store(
@@ -123,14 +120,6 @@ class UploaderService:
             root = integrity_hash(checksums)
             check_root(order, root)
             return await finish(job, StoredPayload(cutter.payload_size, root, checksums, trailing()))
-
-    async def _notify(self, job: Job) -> None:
-        """Only a hint: the job row is the queue, so a deaf task node costs time and nothing else."""
-        try:
-            async with asyncio.timeout(self.config.notify_timeout_s):
-                await self.tasknode.notify(job.id)
-        except (SpError, TimeoutError) as error:
-            log.warning("task node not notified", job_id=job.id, error=str(error) or type(error).__name__)
 
 
 def _receipt(job: Job) -> PutReceipt:

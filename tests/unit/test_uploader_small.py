@@ -43,7 +43,7 @@ class Told:
     def __init__(self) -> None:
         self.jobs: list[JobId] = []
 
-    async def notify(self, job_id: JobId) -> None:
+    def tell(self, job_id: JobId) -> None:
         self.jobs.append(job_id)
 
 
@@ -69,7 +69,7 @@ class Site:
         jobs, clock = self.world.jobs, self.world.clock
         resumables = Resumables(self.db, clock, self.world.new_job_id, config.resumable_keep_ms)
         return UploaderService(
-            cast("PieceStore", self.pieces), jobs, cast("Any", self.told), cast("Any", clock), config,
+            cast("PieceStore", self.pieces), jobs, self.told.tell, cast("Any", clock), config,
             config.admission(), Backlog(jobs, config.max_queued_jobs), UP, resumables,
         )  # fmt: skip
 
