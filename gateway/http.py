@@ -223,7 +223,7 @@ async def serving_http(server: HttpServer) -> AsyncIterator[str]:
     try:
         host, _, port = config.http_address.rpartition(":")
         tls = await asyncio.to_thread(tls_context, config)
-        reuse = config.reuse_port or None
+        reuse = config.reuse_port or config.processes > 1 or None
         await web.TCPSite(runner, host.strip("[]"), int(port), backlog=1024, ssl_context=tls, reuse_port=reuse).start()
         bound_host, bound_port = runner.addresses[0][:2]
         shown = f"[{bound_host}]" if ":" in bound_host else bound_host
