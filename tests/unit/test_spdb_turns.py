@@ -55,7 +55,7 @@ def test_who_wants_every_turn_gets_every_second_one_while_another_waits(tmp_path
     both = written[max(written.index("a"), written.index("b")) : min(written.rindex("a"), written.rindex("b")) + 1]
     in_a_row = [len(list(run)) for _, run in groupby(both)]
     assert len(both) > ROUNDS  # they ran beside each other
-    assert sum(length > 2 for length in in_a_row) < len(in_a_row) / 10  # a writer may have been late by itself
+    assert sum(length > 1 for length in in_a_row) < len(in_a_row) / 10  # a writer may have been late by itself
 
 
 @pytest.mark.timeout(60)
