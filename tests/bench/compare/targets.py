@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,7 +14,7 @@ from cli.bench.load import Load
 from cli.bench.requests import Signer
 from cli.client_http import Credentials
 from cli.testnet.layout import Network
-from cli.testnet.supervisor import Wanted, remove_folders, running_pids, stop_processes, up
+from cli.testnet.supervisor import Wanted, remove_folders, running_pids, start_processes, stop_processes, up
 from tests.bench.compare import peers
 from tests.bench.compare.peers import Peer, PeerMissing
 from tests.bench.compare.swift import swift
@@ -22,8 +22,10 @@ from tests.bench.compare.swift import swift
 FLOOR, FLOOR_SYNCED, FLOOR_SERIAL = "floor F", "floor Fd", "floor, in turn"
 BARE = "bare HTTP"
 ONE_PROCESS, SEPARATE = "SP, one process", "SP, separate processes"
+TWO_FRONTS = "SP, two fronts"
 BACKGROUND_OFF = {"SP_TASKNODE__MAX_JOBS": "0"}
 """Puts stay queued: the front is measured by itself."""
+FRONTS = {"SP_GATEWAY__PROCESSES": "2"}
 
 PEERS: dict[str, Callable[[Path], list[Peer]]] = {
     "seaweedfs": peers.seaweedfs,
@@ -78,22 +80,35 @@ def _printing_port(module: str, *arguments: str) -> Iterator[tuple[int, int]]:
 
 
 @contextmanager
-def network(folder: Path, *, split: frozenset[str] = frozenset(), background: bool = True) -> Iterator[Network]:
-    """A test network. background: whether its task nodes work; without it only sp0 and sp1 stay up"""
+def network(
+    folder: Path, *, split: frozenset[str] = frozenset(), background: bool = True, fronts: tuple[str, ...] = ()
+) -> Iterator[Network]:
+    """A test network. background: whether its task nodes work; without it only sp0, sp1 and `fronts` stay up
+    fronts: SPs with a second process in front"""
     chosen = {} if background else BACKGROUND_OFF
-    os.environ.update(chosen)
-    try:
+    with _environment(chosen):
         testnet = up(folder, Wanted(split=split), lambda line: None)
-    finally:
-        for name in chosen:
-            del os.environ[name]
     try:
         if not background:
             stop_processes(testnet, [name for sp in testnet.sps[2:] for name in sp.processes])
+        if fronts:
+            stop_processes(testnet, fronts)
+            with _environment({**chosen, **FRONTS}):
+                start_processes(testnet, fronts)
         yield testnet
     finally:
         stop_processes(testnet, testnet.processes, kill=not background)
         remove_folders(testnet)
+
+
+@contextmanager
+def _environment(chosen: Mapping[str, str]) -> Iterator[None]:
+    os.environ.update(chosen)
+    try:
+        yield
+    finally:
+        for name in chosen:
+            del os.environ[name]
 
 
 def sp_target(testnet: Network, sp_name: str, label: str) -> Target:
@@ -107,9 +122,14 @@ def sp_target(testnet: Network, sp_name: str, label: str) -> Target:
         assert not outcome.failures, outcome.failures
 
     def pids() -> dict[str, int]:
-        return {name: pid for name in sp.processes for pid in running_pids(testnet, [name])}
+        found = {name: pid for name in sp.processes for pid in running_pids(testnet, [name])}
+        return found | {f"{name}, front {child}": child for name, pid in found.items() for child in _children(pid)}
 
     return Target(label, signer, bucket, pids)
+
+
+def _children(pid: int) -> list[int]:
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 
 def started_peers(folder: Path, names: list[str], stack: ExitStack, missing: dict[str, str]) -> list[Target]:
