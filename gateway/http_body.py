@@ -12,6 +12,7 @@ from aiohttp.http_exceptions import BadHttpMessage
 from aiohttp.web_request import BaseRequest
 
 from gateway.auth.scheme import BodyCheck
+from gateway.aws_chunked import DECODED_LENGTH
 from gateway.body import CheckedBody, body_plan
 from gateway.errors import BodyTooLarge, BodyTooSlow, ClientGone, MalformedFraming
 from gateway.http_protocol import BrokenFraming
@@ -85,10 +86,12 @@ class RequestBody:
             yield chunk
 
     async def _next(self) -> bytes:
-        """What the socket gave at a time, uncopied. HTTP's own chunks may be of a byte each: those are joined."""
-        if hdrs.TRANSFER_ENCODING in self.request.headers:
-            return await self.request.content.read(CHUNK_BYTES)
-        chunk, _ = await self.request.content.readchunk()
+        """What the socket gave at a time, uncopied; what lies there already as one where the body is framed, since its
+        chunks may be of a byte each, and are taken apart in the pool."""
+        headers, content = self.request.headers, self.request.content
+        if hdrs.TRANSFER_ENCODING in headers or DECODED_LENGTH in headers:
+            return await content.read(CHUNK_BYTES)
+        chunk, _ = await content.readchunk()
         return chunk
 
     async def small(self, head: RequestHead, check: BodyCheck, max_bytes: int, pool: CpuPool) -> bytes:
