@@ -12,6 +12,7 @@ from aiohttp.http_exceptions import BadHttpMessage
 from aiohttp.web_request import BaseRequest
 
 from gateway.auth.scheme import BodyCheck
+from gateway.aws_chunked import DECODED_LENGTH
 from gateway.body import CheckedBody, body_plan
 from gateway.errors import BodyTooLarge, BodyTooSlow, ClientGone, MalformedFraming
 from gateway.http_protocol import BrokenFraming
@@ -63,11 +64,11 @@ class RequestBody:
         while True:
             began_s = clock()
             try:
-                if content.is_eof():  # all of it is here: nothing to wait for
-                    chunk = await content.read(CHUNK_BYTES)
+                if content.total_bytes > self.received or content.is_eof():  # something is here: nothing to wait for
+                    chunk = await self._next()
                 else:
                     async with asyncio.timeout(min(self.progress_s - waited_s, self.total_s - waited_in_all_s)):
-                        chunk = await content.read(CHUNK_BYTES)
+                        chunk = await self._next()
             except TimeoutError as error:
                 waited_in_all_s += clock() - began_s
                 raise BodyTooSlow(self.received, int(min(self.progress_s, waited_in_all_s))) from error
@@ -83,6 +84,15 @@ class RequestBody:
             if got >= self.progress_bytes:
                 waited_s, got = 0.0, 0
             yield chunk
+
+    async def _next(self) -> bytes:
+        """What the socket gave at a time, uncopied; what lies there already as one where the body is framed, since its
+        chunks may be of a byte each, and are taken apart in the pool."""
+        headers, content = self.request.headers, self.request.content
+        if hdrs.TRANSFER_ENCODING in headers or DECODED_LENGTH in headers:
+            return await content.read(CHUNK_BYTES)
+        chunk, _ = await content.readchunk()
+        return chunk
 
     async def small(self, head: RequestHead, check: BodyCheck, max_bytes: int, pool: CpuPool) -> bytes:
         """The whole body of a request that is XML, checked against its digests. BodyTooLarge."""

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import mmap
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final
+
+from sp.runtime.mapped import mapped
 
 IDLE_REGIONS: Final = 2
 """Kept between two segments, while there is work: 48 MiB for segments of 16 MiB."""
@@ -47,9 +48,10 @@ class SegmentMemory:
         """Its bytes may be anything."""
         if self._idle and self._idle[0].sizes == (segment_bytes, parity_bytes):
             return self._idle.pop()
-        if segment_bytes + parity_bytes >= MIN_MAPPED_BYTES:
+        size_bytes = segment_bytes + parity_bytes
+        if size_bytes >= MIN_MAPPED_BYTES:
             self._idle.clear()  # so that what is kept and what is out are together no more than was out before
-        whole = _mapped(segment_bytes + parity_bytes)
+        whole = mapped(size_bytes) if size_bytes >= MIN_MAPPED_BYTES else memoryview(bytearray(size_bytes))
         return Region(whole[:segment_bytes], whole[segment_bytes:])
 
     def give(self, region: Region) -> None:
@@ -59,12 +61,3 @@ class SegmentMemory:
                 self._idle.clear()
             if len(self._idle) < IDLE_REGIONS:
                 self._idle.append(region)
-
-
-def _mapped(size_bytes: int) -> memoryview:
-    if size_bytes < MIN_MAPPED_BYTES:
-        return memoryview(bytearray(size_bytes))
-    region = mmap.mmap(-1, size_bytes, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)  # a shared one has no huge pages
-    if hasattr(mmap, "MADV_HUGEPAGE"):
-        region.madvise(mmap.MADV_HUGEPAGE)  # a fault for every 2 MiB instead of 4 KiB, where the kernel has such pages
-    return memoryview(region)

@@ -389,7 +389,7 @@ def test_a_streamed_piece_of_300_mb_takes_no_more_memory_than_one_of_three(tmp_p
 
 async def test_opening_removes_what_a_crash_left_and_spares_a_live_writer(tmp_path: Path) -> None:
     async with open_disk_store(tmp_path) as first, first.writer(KEY) as writer:
-        await writer.write(os.urandom(2 * MIB))
+        await writer.write(os.urandom(2 * MIB + 1))  # more than two blocks: the first has reached the file
         (tmp_path / "tmp" / "123-abandoned").write_bytes(b"half a piece")
         async with open_disk_store(tmp_path) as second:
             assert len(_files(tmp_path)) == 1
