@@ -26,7 +26,6 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass
-from itertools import count
 from pathlib import Path
 
 from cli.bench.load import Load, Outcome
@@ -40,7 +39,7 @@ from downloader.reading import BLOCK_BYTES
 from gateway.http_protocol import UNWANTED_BODY_BYTES
 from sp.runtime import config
 from tests.bench.compare.singles import network_pids, until_sealed
-from tests.bench.compare.targets import ONE_PROCESS, Target, network, sp_target
+from tests.bench.compare.targets import ONE_PROCESS, Target, network, restart, sp_target
 from uploader.config import UploaderConfig
 
 MIB = 1 << 20
@@ -156,31 +155,30 @@ def of_clients(folder: Path, clients: Sequence[int]) -> list[ClientsRow]:
         settings = config.load(testnet.config_path(PRIMARY), {})
         uploads = settings.section("uploader", UploaderConfig).upload_memory_bytes
         reads = settings.section("downloader", DownloaderConfig).read_memory_bytes
-        names = (f"clients/{number}" for number in count())
         body = memoryview(os.urandom(OBJECT_BYTES))
-        put_at_once(target, [next(names)], body, 1)
-        pids = target.pids()
-        base = sum(resident_bytes(pid) for pid in pids.values())
-        note(f"at rest {base / MIB:.0f} MiB")
+        stored, _ = put_at_once(target, [f"read/{number}" for number in range(max(clients))], body, 2)
         rows = []
         for many in clients:
             note(f"{many} at once")
-            reset_peaks(pids)
-            stored, refused = put_at_once(target, [next(names) for _ in range(many)], body, many)
-            putting = peak(pids)
-            reset_peaks(pids)
-            read_at_once(target, stored, many)
-            rows.append(
-                ClientsRow(
-                    many,
-                    putting,
-                    base + uploads + many * 2 * UNWANTED_BODY_BYTES,
-                    refused,
-                    peak(pids),
-                    base + reads + many * 2 * BLOCK_BYTES,
-                )
-            )
+            at_rest = fresh(testnet, target, body)
+            read_at_once(target, stored[:many])
+            reading, may_read = peak(target.pids()), at_rest + reads + many * 2 * BLOCK_BYTES
+            at_rest = fresh(testnet, target, body)
+            _, refused = put_at_once(target, [f"put/{many}/{number}" for number in range(many)], body, many)
+            putting, may_put = peak(target.pids()), at_rest + uploads + many * 2 * UNWANTED_BODY_BYTES
+            rows.append(ClientsRow(many, putting, may_put, refused, reading, may_read))
         return rows
+
+
+def fresh(testnet: Network, target: Target, body: memoryview) -> int:
+    """Start the primary anew: the allocator keeps what a crowd has needed. Resident bytes once it has put and read."""
+    restart(testnet, PRIMARY, background=False)
+    name = f"first/{time.time_ns()}"
+    put_at_once(target, [name], body, 1)
+    read_at_once(target, [name])
+    (pid,) = target.pids().values()
+    reset_peaks({PRIMARY: pid})
+    return resident_bytes(pid)
 
 
 def put_at_once(target: Target, names: list[str], body: memoryview, clients: int) -> tuple[list[str], int]:
@@ -193,12 +191,11 @@ def put_at_once(target: Target, names: list[str], body: memoryview, clients: int
     return stored, refused
 
 
-def read_at_once(target: Target, names: list[str], clients: int) -> None:
-    """Each client reads one of them: all at once."""
+def read_at_once(target: Target, names: list[str]) -> None:
     signer = target.signer
-    chosen = (names[number % len(names)] for number in range(clients))
-    with closing(Load(signer.address, clients)) as load:
-        succeeded(load.run(signer.get(target.bucket, name, OBJECT_BYTES) for name in chosen), f"{clients} reading")
+    with closing(Load(signer.address, len(names))) as load:
+        outcome = load.run(signer.get(target.bucket, name, OBJECT_BYTES) for name in names)
+    succeeded(outcome, f"{len(names)} reading")
 
 
 def resident_bytes(pid: int) -> int:
@@ -285,7 +282,7 @@ def main() -> int:
     sizes = [] if size_words == "none" else sizes_of(size_words)
     clients = [] if client_words == "none" else clients_of(client_words)
     started = time.perf_counter()
-    needed = max(sum(sizes) * COPIES, sum(clients) * OBJECT_BYTES) + (2 << 30)
+    needed = max(sum(sizes) * COPIES, (sum(clients) + max(clients, default=0)) * OBJECT_BYTES) + (2 << 30)
     with scratch(arguments.folder, needed) as folder:
         by_size = of_sizes(folder / "sizes", sizes) if sizes else []
         by_clients = of_clients(folder / "clients", clients) if clients else []

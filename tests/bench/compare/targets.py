@@ -14,7 +14,7 @@ from cli.bench.load import Load
 from cli.bench.requests import Signer
 from cli.client_http import Credentials
 from cli.testnet.layout import Network
-from cli.testnet.supervisor import Wanted, remove_folders, running_pids, stop_processes, up
+from cli.testnet.supervisor import Wanted, remove_folders, running_pids, start_processes, stop_processes, up
 from tests.bench.compare import peers
 from tests.bench.compare.peers import Peer, PeerMissing
 from tests.bench.compare.swift import swift
@@ -80,13 +80,8 @@ def _printing_port(module: str, *arguments: str) -> Iterator[tuple[int, int]]:
 @contextmanager
 def network(folder: Path, *, split: frozenset[str] = frozenset(), background: bool = True) -> Iterator[Network]:
     """A test network. background: whether its task nodes work; without it only sp0 and sp1 stay up"""
-    chosen = {} if background else BACKGROUND_OFF
-    os.environ.update(chosen)
-    try:
+    with _environment({} if background else BACKGROUND_OFF):
         testnet = up(folder, Wanted(split=split), lambda line: None)
-    finally:
-        for name in chosen:
-            del os.environ[name]
     try:
         if not background:
             stop_processes(testnet, [name for sp in testnet.sps[2:] for name in sp.processes])
@@ -94,6 +89,24 @@ def network(folder: Path, *, split: frozenset[str] = frozenset(), background: bo
     finally:
         stop_processes(testnet, testnet.processes, kill=not background)
         remove_folders(testnet)
+
+
+@contextmanager
+def _environment(variables: dict[str, str]) -> Iterator[None]:
+    os.environ.update(variables)
+    try:
+        yield
+    finally:
+        for name in variables:
+            del os.environ[name]
+
+
+def restart(testnet: Network, sp_name: str, *, background: bool) -> None:
+    """A fresh process. background: whether its task node works"""
+    names = testnet.sp(sp_name).processes
+    stop_processes(testnet, names, kill=True)
+    with _environment({} if background else BACKGROUND_OFF):
+        start_processes(testnet, names)
 
 
 def sp_target(testnet: Network, sp_name: str, label: str) -> Target:
