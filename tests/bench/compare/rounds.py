@@ -116,7 +116,7 @@ class Rounds:
         operation: str,
         clients: int,
         requests: Iterator[Request],
-        seconds: float,
+        seconds: float | None,
         *,
         by_bytes: bool,
         counts: bool,
