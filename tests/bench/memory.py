@@ -32,7 +32,6 @@ from cli.bench.load import Load, Outcome
 from cli.bench.report import machine
 from cli.bench.usage import reset_peaks, usage_of
 from cli.output import note, print_table
-from cli.output import size as words_of_size
 from cli.testnet.layout import Network
 from downloader.config import DownloaderConfig
 from downloader.reading import BLOCK_BYTES
@@ -97,6 +96,13 @@ def bytes_of(word: str) -> int:
     if found is None or found[2].upper() not in UNITS:
         raise argparse.ArgumentTypeError(f"{word}: a number and one of {', '.join(filter(None, UNITS))}")
     return int(found[1]) * UNITS[found[2].upper()]
+
+
+def words_of_size(size: int) -> str:
+    """1048576 -> "1 MiB", 1000000 -> "1 MB"."""
+    units = ("GiB", "MiB", "KiB", "GB", "MB", "KB", "")
+    unit = next(unit for unit in units if size % UNITS[unit.upper()] == 0)
+    return f"{size // UNITS[unit.upper()]:,} {unit}".strip()
 
 
 def sizes_of(words: str) -> list[int]:
