@@ -71,7 +71,7 @@ class Budget:
     rest_s: float
 
 
-FULL, QUICK = Budget(0.8, 5, 3, 5.0), Budget(0.4, 3, 1, 2.0)
+FULL, QUICK = Budget(0.6, 5, 2, 4.0), Budget(0.3, 2, 1, 2.0)
 
 
 def operations(budget: Budget) -> list[Operation]:
