@@ -24,7 +24,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import count, cycle
 from pathlib import Path
 from typing import Any
@@ -71,7 +71,7 @@ class Budget:
     rest_s: float
 
 
-FULL, QUICK = Budget(0.6, 5, 2, 4.0), Budget(0.3, 2, 1, 2.0)
+FULL, QUICK = Budget(0.8, 5, 2, 4.0), Budget(0.3, 2, 1, 2.0)
 
 
 def operations(budget: Budget) -> list[Operation]:
@@ -231,11 +231,14 @@ def show(found: dict[str, Measured], wanted: Sequence[Operation]) -> None:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--jobs", type=int, default=JOBS)
+    parser.add_argument("--rounds", type=int, help="of each state")
     parser.add_argument("--folder", type=Path, help="where the network keeps its data")
     parser.add_argument("--output", type=Path, default=Path("build/bench"))
     parser.add_argument("--quick", action="store_true", help="shorter turns, fewer rounds")
     arguments = parser.parse_args()
     budget = QUICK if arguments.quick else FULL
+    if arguments.rounds is not None:
+        budget = replace(budget, rounds=arguments.rounds)
     wanted = operations(budget)
     started = time.perf_counter()
     folder = Path(tempfile.mkdtemp(prefix="sp-queued-", dir=arguments.folder))
