@@ -1,4 +1,4 @@
-"""Whether jobs that wait slow the front down: `python -m tests.bench.queued [--jobs 10000] [--folder F] [--quick]`.
+"""Whether jobs that wait slow the front down: `python -m tests.bench.queued [--jobs 10000] [--split] [--quick]`.
 
 Two SPs of one test network take turns: "sp0" gets a queue, "sp1" has none. Small puts and gets, lists of 1000 and large
 puts are measured
@@ -98,7 +98,7 @@ def operations(budget: Budget) -> list[Operation]:
 
 @dataclass
 class Measured:
-    """One state. idle_cpus: cores that a process uses while nobody asks it for anything; queued: jobs, begin and end"""
+    """One state. idle_cpus: cores that an SP or the chain uses while nobody asks it for anything; queued: jobs, begin and end"""
 
     rounds: Rounds
     idle_cpus: dict[str, float]
@@ -156,10 +156,18 @@ class Sps:
             await work(database)
 
     def idle_cpus(self, seconds: float) -> dict[str, float]:
-        pids = {name: pid for name in (CHAIN, WITH, WITHOUT) for pid in running_pids(self.testnet, [name])}
+        pids = {
+            process: pid
+            for name in (CHAIN, WITH, WITHOUT)
+            for process in self.testnet.processes_of(name)
+            for pid in running_pids(self.testnet, [process])
+        }
         meter = Meter(pids)
         time.sleep(seconds)  # it is time itself that is measured
-        return {name: usage.cpu_s / seconds for name, usage in meter.read().items()}
+        cpus = dict.fromkeys((CHAIN, WITH, WITHOUT), 0.0)
+        for process, usage in meter.read().items():
+            cpus[process.partition("-")[0]] += usage.cpu_s / seconds
+        return cpus
 
 
 def measure(sps: Sps, wanted: Sequence[Operation], budget: Budget, *, works: bool) -> Measured:
@@ -188,9 +196,10 @@ def measure(sps: Sps, wanted: Sequence[Operation], budget: Budget, *, works: boo
     return Measured(rounds, idle, (before, sps.queued(sps.targets[0])))
 
 
-def run(folder: Path, jobs: int, budget: Budget, wanted: Sequence[Operation]) -> dict[str, Measured]:
+def run(folder: Path, jobs: int, budget: Budget, wanted: Sequence[Operation], *, split: bool) -> dict[str, Measured]:
     found = {}
-    with network(folder, background=False) as testnet:
+    divided = frozenset({WITH, WITHOUT}) if split else frozenset[str]()
+    with network(folder, split=divided, background=False) as testnet:
         sps = Sps(testnet)
         for target in sps.targets:
             sps.fill(target, target.bucket, [f"read/{number}" for number in range(LISTED)])
@@ -231,6 +240,7 @@ def show(found: dict[str, Measured], wanted: Sequence[Operation]) -> None:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--jobs", type=int, default=JOBS)
+    parser.add_argument("--split", action="store_true", help="both SPs as one process for each service")
     parser.add_argument("--rounds", type=int, help="of each state")
     parser.add_argument("--folder", type=Path, help="where the network keeps its data")
     parser.add_argument("--output", type=Path, default=Path("build/bench"))
@@ -243,12 +253,17 @@ def main() -> int:
     started = time.perf_counter()
     folder = Path(tempfile.mkdtemp(prefix="sp-queued-", dir=arguments.folder))
     try:
-        found = run(folder / "network", arguments.jobs, budget, wanted)
+        found = run(folder / "network", arguments.jobs, budget, wanted, split=arguments.split)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     show(found, wanted)
     facts = machine()
-    document = {"machine": facts, "jobs": arguments.jobs, **{state: m.record(wanted) for state, m in found.items()}}
+    document = {
+        "machine": facts,
+        "jobs": arguments.jobs,
+        "split": arguments.split,
+        **{state: m.record(wanted) for state, m in found.items()},
+    }
     arguments.output.mkdir(parents=True, exist_ok=True)
     (arguments.output / "queued.json").write_text(json.dumps(document, indent=1) + "\n")
     slow = [each.name for each in wanted if found[WAITING].ratio(each) < LIMIT]
