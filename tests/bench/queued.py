@@ -98,7 +98,8 @@ def operations(budget: Budget) -> list[Operation]:
 
 @dataclass
 class Measured:
-    """One state. idle_cpus: cores that an SP or the chain uses while nobody asks it for anything; queued: jobs, begin and end"""
+    """One state. idle_cpus: cores that an SP or the chain uses while no client asks anything; queued: jobs of the first
+    SP, at the begin and the end"""
 
     rounds: Rounds
     idle_cpus: dict[str, float]
