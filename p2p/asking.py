@@ -16,7 +16,15 @@ from signer.client import Signer
 from sp.crypto.hashing import keccak256
 from sp.domain.addresses import signer_of
 from sp.domain.approvals import ApprovalRequest, ObjectRef
-from sp.domain.errors import ApprovalRefused, DeadlineExceeded, Kind, SignatureError, SpError, TooFewApprovals
+from sp.domain.errors import (
+    ApprovalRefused,
+    DeadlineExceeded,
+    Kind,
+    SignatureError,
+    SpError,
+    TooFewApprovals,
+    TooFewReachable,
+)
 from sp.domain.ids import Address, Signature
 from sp.domain.jobs import PeerRecord
 from sp.domain.ledger import StorageProvider
@@ -98,7 +106,7 @@ class Asking:
     silent_s: dict[Address, float] = field(default_factory=dict)
 
     async def round(self, wanted: ObjectRef, needed: int, spares: int, exclude: frozenset[Address]) -> Approvals:
-        """TooFewApprovals, with every provider's reason."""
+        """TooFewApprovals, with every provider's reason; TooFewReachable, without having asked anybody."""
         me = (await self.signer.keys()).operator
         records = {record.provider: record for record in await self.records.all()}
         providers = (await self.chain.storage_providers()).values()
@@ -106,7 +114,7 @@ class Asking:
             providers, records, me, exclude, self.clock.now_ms(), self.busy_until_ms, self._silent_now()
         )
         if len(chosen.fresh) + len(chosen.frozen) < needed:
-            raise _too_few(0, needed, _unasked(chosen, records))
+            raise TooFewReachable(needed, _text(_unasked(chosen, records)))
         nonce = f"{self.random.getrandbits(128):032x}"
         question = ApprovalRequest(wanted, me, self.clock.now_ms() // 1000, nonce)
         height = (await self.chain.latest_block()).height
@@ -172,7 +180,7 @@ class _Round:
     def result(self, chosen: Candidates, records: dict[Address, PeerRecord]) -> Approvals:
         reasons = self._reasons(chosen, records)
         if len(self.accepted) < self.needed:
-            raise _too_few(len(self.accepted), self.needed, reasons)
+            raise TooFewApprovals(len(self.accepted), self.needed, _text(reasons))
         return Approvals(tuple(self.accepted), tuple(reasons.items()))
 
     @property
@@ -250,9 +258,9 @@ class _Round:
         await _recorded(self.asking.failed(provider, str(error), asked_s))
 
 
-def _too_few(accepted: int, needed: int, reasons: Mapping[Address, str]) -> TooFewApprovals:
+def _text(reasons: Mapping[Address, str]) -> str:
     text = "; ".join(f"{provider} {reason}" for provider, reason in reasons.items())
-    return TooFewApprovals(accepted, needed, text[:_REFUSALS_CHARS] or "there is nobody to ask")
+    return text[:_REFUSALS_CHARS] or "there is nobody to ask"
 
 
 def _unasked(chosen: Candidates, records: Mapping[Address, PeerRecord]) -> dict[Address, str]:

@@ -24,6 +24,7 @@ from sp.domain.errors import (
     Overloaded,
     ServiceUnavailable,
     TooFewApprovals,
+    TooFewReachable,
     UnknownProvider,
 )
 from sp.domain.ids import Address, ObjectId, Signature
@@ -339,7 +340,7 @@ async def test_while_too_few_can_be_reached_not_every_object_asks_them_again(wor
     with pytest.raises(TooFewApprovals):
         await world.get(needed=6)
     world.street.asked.clear()
-    with pytest.raises(TooFewApprovals) as error:
+    with pytest.raises(TooFewReachable) as error:
         await world.get(needed=6, ref=replace(REF, object_id=ObjectId(43)))
     assert world.street.asked == [], "it could not be enough"
     assert error.value.refusals.count("connection refused") == 3
