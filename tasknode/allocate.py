@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from random import Random
 
 from p2p.client import P2P, Accepted, Approvals
 from sp.domain.approvals import ObjectRef, SignedApproval
@@ -20,7 +21,8 @@ from tasknode.places import waiting_for_a_block
 
 @dataclass(frozen=True, slots=True)
 class Allocator:
-    """reach_wait_s: how long a job waits aside when too few providers can be reached, before it asks again"""
+    """reach_wait_s: how long a job waits aside when too few providers can be reached, before it asks again; from half to
+    one and a half of it, so that those who wait do not come back all at once"""
 
     jobs: Jobs
     onchain: OnChain
@@ -28,6 +30,7 @@ class Allocator:
     spares: int
     actor: str
     clock: Clock
+    random: Random
     reach_wait_s: float
 
     async def run(self, job: Job) -> Job:
@@ -62,7 +65,7 @@ class Allocator:
             return await self.p2p.get_approvals(wanted, needed, self.spares, frozenset())
         except TooFewReachable:
             async with waiting_for_a_block():
-                await self.clock.sleep(self.reach_wait_s)
+                await self.clock.sleep(self.reach_wait_s * (0.5 + self.random.random()))
             return await self.p2p.get_approvals(wanted, needed, self.spares, frozenset())
 
     def _chosen(self, job: Job, approvals: Approvals) -> Move:

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from random import Random
 from typing import Any, cast
 
 import pytest
@@ -45,7 +46,7 @@ async def test_a_job_with_nobody_to_ask_leaves_its_place_and_asks_once_more_befo
     clock, peers, freed = ManualClock(), Deserted(), asyncio.Event()
     places = Places(1, 1, freed.set)
     absent = cast("Any", None)
-    allocator = Allocator(absent, absent, cast("Any", peers), 2, "test", clock, WAIT_S)
+    allocator = Allocator(absent, absent, cast("Any", peers), 2, "test", clock, Random(1), WAIT_S)
 
     async def carry() -> None:
         with places.taken():
@@ -56,7 +57,7 @@ async def test_a_job_with_nobody_to_ask_leaves_its_place_and_asks_once_more_befo
         await turn()
     await turn()
     assert places.free == 1, "another job may be taken meanwhile"
-    clock.advance(WAIT_S)
+    clock.advance(1.5 * WAIT_S)
     with pytest.raises(TooFewReachable):
         await carrying
     assert peers.asked == 2
@@ -66,7 +67,7 @@ async def test_those_who_wait_are_bounded_and_no_further_job_is_taken_in_vain(jo
     clock, peers = ManualClock(), Deserted()
     places = Places(1, 1, lambda: None)
     absent = cast("Any", None)
-    allocator = Allocator(absent, absent, cast("Any", peers), 2, "test", clock, WAIT_S)
+    allocator = Allocator(absent, absent, cast("Any", peers), 2, "test", clock, Random(1), WAIT_S)
 
     async def carry() -> None:
         with places.taken():
@@ -77,6 +78,6 @@ async def test_those_who_wait_are_bounded_and_no_further_job_is_taken_in_vain(jo
         await turn()
     await turn()
     assert places.free == 0
-    clock.advance(WAIT_S)
+    clock.advance(1.5 * WAIT_S)
     await asyncio.gather(*carrying, return_exceptions=True)
     assert places.free == 1
