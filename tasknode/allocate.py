@@ -21,8 +21,8 @@ from tasknode.places import waiting_for_a_block
 
 @dataclass(frozen=True, slots=True)
 class Allocator:
-    """reach_wait_s: how long a job waits aside when too few providers can be reached, before it asks again; from half to
-    one and a half of it, so that those who wait do not come back all at once"""
+    """reach_wait_s: how long a job waits aside when too few providers can be reached, before it asks again: half to one
+    and a half of it, so that not all come back at once"""
 
     jobs: Jobs
     onchain: OnChain
