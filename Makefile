@@ -89,10 +89,10 @@ bench-micro: setup ## coding, hashing, serialisation, SPDB, piece stores, one by
 bench-scale: setup ## does anything grow with a million rows and pieces: ten minutes, 10 GB
 	$(BIN)/python -m tests.bench.scale $(BENCH_ARGUMENTS)
 
-bench-memory: setup ## is memory flat in the size of an object and bounded in clients: four minutes, 18 GB
+bench-memory: setup ## is memory flat in the size of an object and bounded in clients: five minutes, 18 GB
 	$(BIN)/python -m tests.bench.memory $(if $(QUICK),--quick) $(BENCH_ARGUMENTS)
 
-bench-queue: setup ## do ten thousand waiting jobs slow the front down: three minutes, 9 GB
+bench-queue: setup ## do ten thousand waiting jobs slow the front down: four minutes, 9 GB
 	$(BIN)/python -m tests.bench.queued $(if $(QUICK),--quick) $(BENCH_ARGUMENTS)
 
 proto: setup ## make the committed stubs again from proto/*.proto

@@ -1,6 +1,6 @@
 """What `sp run` becomes: the services of one SP and nothing else in the process.
 
-    python -m cli.serve CONFIG SERVICE...
+    python -m cli.serve CONFIG SERVICE... [--front N]
 
 The libraries that read a command line and draw tables (typer, rich, pydantic) take 20 MB that an SP never uses again;
 replacing the process leaves them behind. The process id stays, so whoever supervises `sp run` notices nothing.
@@ -12,6 +12,7 @@ import importlib
 import sys
 from pathlib import Path
 
+from cli.fronts import BESIDE, beside, fronting
 from sp.runtime.process import Runner, run_process
 
 
@@ -23,7 +24,11 @@ def runner_of(service: str) -> Runner:
 
 def main() -> int:
     config, *services = sys.argv[1:]
-    return run_process(services, {name: runner_of(name) for name in services}, Path(config))
+    name, last = "", fronting(Path(config), services)
+    if services[-2:-1] == [BESIDE]:
+        *services, _, number = services
+        name, last = f"front-{number}", beside
+    return run_process(services, {each: runner_of(each) for each in services}, Path(config), name=name, last=last)
 
 
 if __name__ == "__main__":

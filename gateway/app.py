@@ -30,6 +30,7 @@ from gateway.multipart import MultipartUploads
 from gateway.rpc import Asker, GatewayRpc, served
 from gateway.service import Gateway
 from signer import client as signer
+from sp.runtime.ids import RequestIds
 from sp.runtime.limits import Slots
 from sp.runtime.parts import Parts
 from sp.runtime.rpc import serving
@@ -83,7 +84,7 @@ async def running(parts: Parts) -> AsyncIterator[RunningGateway]:
         authenticator,
         config,
         parts.clock,
-        parts.random,
+        RequestIds(parts.random),
         Slots("requests at once", config.max_requests),
         (
             *details(gateway, buckets, parts.pool, config, parts.clock),

@@ -13,7 +13,10 @@ class GatewayConfig:
     """Where and how the gateway listens, and its limits.
 
     http_address:        host:port for S3 and Greenfield clients; port 0 takes a free one
-    reuse_port:          several processes listen at http_address, and the kernel spreads the connections over them
+    processes:           that serve clients, this one and further ones that `sp run` starts (cli/fronts.py); every limit
+                         here, of the uploader and of the downloader counts for each
+    reuse_port:          several processes listen at http_address, and the kernel spreads the connections over them;
+                         what further processes imply
     tls_certificate, tls_key: PEM files; with them the gateway speaks HTTPS (and only that) at http_address
     domain_name:         buckets are also `{bucket}.{domain_name}`; "" serves path style only
     region:              the region that an S3 credential must name
@@ -36,6 +39,7 @@ class GatewayConfig:
     """
 
     http_address: str = "127.0.0.1:9033"
+    processes: int = 1
     reuse_port: bool = False
     tls_certificate: Path | None = None
     tls_key: Path | None = None
@@ -61,7 +65,14 @@ class GatewayConfig:
     etag_md5_max_bytes: int = 16_777_216  # one segment
 
     def __post_init__(self) -> None:
-        for name in ("max_requests", "max_header_bytes", "read_buffer_bytes", "signing_keys_cached", "wait_blocks"):
+        for name in (
+            "processes",
+            "max_requests",
+            "max_header_bytes",
+            "read_buffer_bytes",
+            "signing_keys_cached",
+            "wait_blocks",
+        ):
             if getattr(self, name) < 1:
                 raise ConfigError(f"gateway.{name}", "must be at least 1")
         if self.max_connections < 1:
@@ -84,3 +95,5 @@ class GatewayConfig:
         host, colon, port = self.http_address.rpartition(":")
         if not (host and colon and port.isdigit()):
             raise ConfigError("gateway.http_address", "must be host:port")
+        if self.processes > 1 and not int(port):
+            raise ConfigError("gateway.http_address", "needs a port when there are several gateway.processes")

@@ -10,7 +10,6 @@ import ssl
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from random import Random
 
 from aiohttp import web
 from aiohttp.web_request import BaseRequest
@@ -33,7 +32,7 @@ from gateway.request import RequestHead, check_header_size, resolve
 from gateway.routes import Operation, operation_of
 from sp.domain.errors import ConfigError, InternalError, Kind, SpError
 from sp.runtime.clock import Clock
-from sp.runtime.ids import new_request_id
+from sp.runtime.ids import RequestIds
 from sp.runtime.limits import Slots
 from sp.runtime.log import bound, get_logger
 from sp.runtime.metrics import counter, gauge, histogram
@@ -60,7 +59,7 @@ class HttpServer:
     authenticator: Authenticator
     config: GatewayConfig
     clock: Clock
-    random: Random
+    request_ids: RequestIds
     slots: Slots
     more: Sequence[Operations] = ()
     table: dict[Operation | GreenfieldOperation, Serve] = field(init=False, repr=False)
@@ -98,7 +97,7 @@ class HttpServer:
             self.config.body_total_s,
             self.config.read_buffer_bytes,
         )
-        call = Call(request, new_request_id(self.random), body, self.config.region, self.config.write_timeout_s)
+        call = Call(request, self.request_ids.next(), body, self.config.region, self.config.write_timeout_s)
         began_s = self.clock.monotonic_s()
         status = CLIENT_GONE
         ACTIVE.inc()
@@ -223,7 +222,7 @@ async def serving_http(server: HttpServer) -> AsyncIterator[str]:
     try:
         host, _, port = config.http_address.rpartition(":")
         tls = await asyncio.to_thread(tls_context, config)
-        reuse = config.reuse_port or None
+        reuse = config.reuse_port or config.processes > 1 or None
         await web.TCPSite(runner, host.strip("[]"), int(port), backlog=1024, ssl_context=tls, reuse_port=reuse).start()
         bound_host, bound_port = runner.addresses[0][:2]
         shown = f"[{bound_host}]" if ":" in bound_host else bound_host

@@ -42,7 +42,7 @@ async def running(parts: Parts) -> AsyncIterator[UploaderService]:
     jobs = Jobs(database, parts.clock, new_job_id)
     resumables = Resumables(database, parts.clock, new_job_id, config.resumable_keep_ms)
     admission, backlog = config.admission(), Backlog(jobs, config.max_queued_jobs)
-    hints = Hints(await tasknode.connect(parts), config.notify_timeout_s)
+    hints = Hints(await tasknode.connect(parts), parts.clock, config.notify_timeout_s)
     uploader = UploaderService(pieces, jobs, hints.tell, parts.clock, config, admission, backlog, actor, resumables)
     all_pieces = WithSmallSegments(pieces, SmallSegments(database))
     collector = SegmentCollector(all_pieces, jobs, parts.clock, config.keep_replaced_ms, config.keep_failed_ms, actor)

@@ -5,22 +5,27 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Self
+from typing import Final, Self
 
 from sp.domain.errors import SpError
 from sp.domain.ids import JobId
+from sp.runtime.clock import Clock
 from sp.runtime.log import get_logger
 from sp.runtime.tasks import Tasks
 from tasknode.client import TaskNode
 
 log = get_logger(__name__)
 
+PAUSE_S: Final = 0.02
+"""Between two calls: hints of that time share the next."""
+
 
 class Hints:
     """Only hints: the job row is the queue, so a deaf task node costs time and nothing else."""
 
-    def __init__(self, tasknode: TaskNode, timeout_s: float) -> None:
+    def __init__(self, tasknode: TaskNode, clock: Clock, timeout_s: float) -> None:
         self._tasknode = tasknode
+        self._clock = clock
         self._timeout_s = timeout_s
         self._job_id: JobId | None = None
         self._told = asyncio.Event()
@@ -51,3 +56,4 @@ class Hints:
                     await self._tasknode.notify(job_id)
             except (SpError, TimeoutError) as error:
                 log.warning("task node not notified", job_id=job_id, error=str(error) or type(error).__name__)
+            await self._clock.sleep(PAUSE_S)

@@ -13,7 +13,7 @@ from piecestore.store import PieceStore
 from sp.domain.errors import IntegrityMismatch, PartNotAligned, SpError
 from sp.domain.ids import PRIMARY, Address, Checksum, JobId, SegmentIndex
 from sp.domain.integrity import integrity_hash
-from sp.domain.jobs import Job, PutOrder, StoredPayload
+from sp.domain.jobs import PutOrder, StoredPayload
 from sp.domain.pieces import SegmentKey
 from sp.runtime.admission import Admission
 from sp.runtime.chunks import Piece

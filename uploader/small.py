@@ -49,9 +49,12 @@ async def put_small(jobs: Jobs, order: PutOrder, body: AsyncIterator[Piece], tra
 
 
 async def _whole(order: PutOrder, body: AsyncIterator[Piece]) -> bytes:
-    gathered = Gathered()
+    gathered, whole = Gathered(), b""
     async for chunk in body:
-        check_size(order, gathered.size + len(chunk))
-        gathered.add(chunk)
-    check_complete(order, gathered.size)
-    return gathered.joined()
+        check_size(order, len(whole) + gathered.size + len(chunk))
+        if isinstance(chunk, bytes) and len(chunk) == order.payload_size:
+            whole = chunk
+        else:
+            gathered.add(chunk)
+    check_complete(order, len(whole) + gathered.size)
+    return whole or gathered.joined()

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -15,6 +13,23 @@ from sp.runtime.work import current_share
 
 RESERVED_FOR_SMALL: Final = 8
 """One part in so many of the budget is for small ones alone."""
+
+
+class Admitted:
+    """One share, held inside `async with`."""
+
+    __slots__ = ("_admission", "_cost", "_small")
+
+    def __init__(self, admission: Admission, small: bool, cost: int) -> None:
+        self._admission = admission
+        self._small = small
+        self._cost = cost
+
+    async def __aenter__(self) -> None:
+        await self._admission.take(self._small, self._cost)
+
+    async def __aexit__(self, *_: object) -> None:
+        self._admission.give_back(self._small, self._cost)
 
 
 @dataclass(eq=False, slots=True)
@@ -73,19 +88,16 @@ class Admission:
     def waiting(self) -> int:
         return len(self._lines[True]) + len(self._lines[False])
 
-    @asynccontextmanager
-    async def admitted(self, size_bytes: int | None) -> AsyncIterator[None]:
-        """Inside, a share is held. size_bytes: of the body, None when it is not known. Overloaded."""
+    def admitted(self, size_bytes: int | None) -> Admitted:
+        """`async with`: inside, a share is held. size_bytes: of the body, None when it is not known. Overloaded."""
         small = bool(self._reserve) and size_bytes is not None and size_bytes <= self._small_bytes
-        cost = self._cost(size_bytes, small)
+        return Admitted(self, small, self._cost(size_bytes, small))
+
+    async def take(self, small: bool, cost: int) -> None:
         if self._lines[small] or not self._fits(small, cost):
             await self._wait(small, cost)
         else:
             self._take(small, cost)
-        try:
-            yield
-        finally:
-            self._give_back(small, cost)
 
     def _cost(self, size_bytes: int | None, small: bool) -> int:
         holds = self._each if size_bytes is None else min(size_bytes, self._each)
@@ -113,7 +125,7 @@ class Admission:
                 line.remove(share.owner, share.flow, entry)
                 self._grant()  # whoever stood behind it may fit
             elif not entry.ready.cancelled():
-                self._give_back(small, cost)  # granted in the same moment: handed on
+                self.give_back(small, cost)  # granted in the same moment: handed on
             if isinstance(end, asyncio.CancelledError):
                 raise
             self._refused.inc()
@@ -123,7 +135,7 @@ class Admission:
         self._used[small] += cost
         self._in_use.inc(cost)
 
-    def _give_back(self, small: bool, cost: int) -> None:
+    def give_back(self, small: bool, cost: int) -> None:
         self._used[small] -= cost
         self._in_use.dec(cost)
         assert self._used[small] >= 0

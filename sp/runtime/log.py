@@ -86,7 +86,7 @@ def merge_bound(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> 
 def configure(config: LogConfig, service: str) -> None:
     """Send all logs of this process to stderr. `service` stands in every line. May be called again."""
     level, rendering = LEVELS[config.level], _rendering(config.format)
-    shared: list[Processor] = [merge_bound, structlog.processors.add_log_level, _said_by(service), redact]
+    shared: list[Processor] = [merge_bound, structlog.processors.add_log_level, _said_by(service)]
     structlog.configure(
         processors=[*shared, *rendering],
         wrapper_class=structlog.make_filtering_bound_logger(level),
@@ -134,26 +134,29 @@ class _Line:
 
 
 def _rendering(format: str) -> list[Processor]:
+    """Nothing that is secret, or a payload, gets past it."""
     if format == "json":
-        return [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
+        return [redact, structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
     if not sys.stderr.isatty():
         return [structlog.processors.format_exc_info, _plain]
     # Not the default rich traceback: it prints local variables, keys and payloads among them.
-    return [structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)]
+    return [redact, structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)]
 
 
 def _plain(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> str:
-    """For people who read a file: no colours and no columns, which cost more than the rest of the line."""
-    head = [f"{event.pop(name, '')}" for name in ("timestamp", "level", "event", "logger")]
+    """For people who read a file: no colours and no columns, which cost more than the rest of the line. Redacts as it
+    goes: one look at each fact."""
+    time, level, what, logger = (event.pop(name, "") for name in ("timestamp", "level", "event", "logger"))
     trace = event.pop("exception", "")
-    facts = "".join([f" {name}={_worded(value)}" for name, value in event.items()])
-    line = f"{head[0]} [{head[1]:<7}] {_one_line(head[2])} [{head[3]}]{facts}"
+    facts = "".join([f" {name}={_worded(name, value)}" for name, value in event.items()])
+    line = f"{time} [{level:<7}] {_one_line(str(_shown('event', what, NESTING_MAX)))} [{logger}]{facts}"
     return f"{line}\n{trace}" if trace else line
 
 
-def _worded(value: object) -> str:
+def _worded(name: str, value: object) -> str:
     """So that a value ends where it ends, and a line too, whatever a stranger has put into them."""
-    text = value if isinstance(value, str) else repr(value)
+    shown = REDACTED if _is_secret(name) else value if _is_plain(value) else _shown(name, value, NESTING_MAX)
+    text = shown if isinstance(shown, str) else repr(shown)
     return text if text.isprintable() and " " not in text and text else repr(text)
 
 

@@ -37,21 +37,32 @@ READY_FILE_VARIABLE: Final = "SP_READY_FILE"
 logger = log.get_logger(__name__)
 
 
-def run_process(services: Sequence[str], runners: Mapping[str, Runner], config_path: Path) -> int:
-    """Run the named services until told to stop. The exit code: 0, or 1 after one line or a trace on stderr."""
+def run_process(
+    services: Sequence[str],
+    runners: Mapping[str, Runner],
+    config_path: Path,
+    *,
+    name: str = "",
+    last: Runner | None = None,
+) -> int:
+    """Run the named services until told to stop. The exit code: 0, or 1 after one line or a trace on stderr.
+
+    name: in each line of the log; "": by its services
+    last: entered once all services are up, before the process is ready
+    """
     tune_malloc()
     _take_all_descriptors()
     os.environ.setdefault("GRPC_VERBOSITY", "ERROR")  # its C core writes to stderr past our log
     try:
         _check_known(services, runners)
         file = load(config_path, os.environ)
-        log.configure(common(file).log, "+".join(services) if len(services) <= 2 else "sp")
+        log.configure(common(file).log, name or ("+".join(services) if len(services) <= 2 else "sp"))
     except SpError as error:
         print(f"{type(error).__name__}: {error}", file=sys.stderr)
         return 1
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(_run(file, services, runners, os.environ.get(READY_FILE_VARIABLE, "")))
+            runner.run(_run(file, services, _entered(services, runners, last), os.environ.get(READY_FILE_VARIABLE, "")))
     except Exception as failure:
         known = sp_error_in(failure)
         if known is None:
@@ -82,7 +93,12 @@ def _check_known(services: Sequence[str], runners: Mapping[str, Runner]) -> None
             raise ConfigError("services", f"no service {name!r}; there are: {', '.join(runners)}")
 
 
-async def _run(file: ConfigFile, services: Sequence[str], runners: Mapping[str, Runner], ready_file: str) -> None:
+def _entered(services: Sequence[str], runners: Mapping[str, Runner], last: Runner | None) -> list[Runner]:
+    named = [runners[name] for name in services]
+    return named if last is None else [*named, last]
+
+
+async def _run(file: ConfigFile, services: Sequence[str], runners: Sequence[Runner], ready_file: str) -> None:
     parts = Parts(file)
     with _stopped_by_signals(parts.stopping):
         async with parts:
@@ -90,7 +106,7 @@ async def _run(file: ConfigFile, services: Sequence[str], runners: Mapping[str, 
         logger.info("stopped", services=list(services))
 
 
-async def _until_stopped(parts: Parts, services: Sequence[str], runners: Mapping[str, Runner], ready_file: str) -> None:
+async def _until_stopped(parts: Parts, services: Sequence[str], runners: Sequence[Runner], ready_file: str) -> None:
     parts.spawn(probe_lag(), "event loop lag")
     started, starting = asyncio.Event(), asyncio.current_task()
     parts.spawn(_interrupt_start(parts.stopping, started, starting), "interrupt start")
@@ -100,8 +116,8 @@ async def _until_stopped(parts: Parts, services: Sequence[str], runners: Mapping
             monitor = monitoring(parts.common.monitor.address, parts.ready, services)
             if address := await stack.enter_async_context(monitor):
                 parts.listens("monitor", address)
-            for name in services:
-                await stack.enter_async_context(runners[name](parts))
+            for running in runners:
+                await stack.enter_async_context(running(parts))
             started.set()
             _spare_the_collector()
             await _tell_ready(parts, services, ready_file)

@@ -5,9 +5,7 @@ A task that starts others hands its own on. What nobody has said anything about 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from contextvars import ContextVar
+from contextvars import ContextVar, Token
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
@@ -48,19 +46,27 @@ def own(owner: str) -> None:
     _share.set(Share(share.work, owner, share.flow))
 
 
-@contextmanager
-def working(work: Work | None = None, owner: str | None = None, flow: str | None = None) -> Iterator[None]:
+class working:
     """What is done inside, also by tasks started inside, is this. None: as outside. Not for async generators, whose
     ends run in whatever context closes them."""
-    outside = _share.get()
-    token = _share.set(
-        Share(
-            outside.work if work is None else work,
-            outside.owner if owner is None else owner,
-            outside.flow if flow is None else flow,
+
+    __slots__ = ("_said", "_token")
+
+    def __init__(self, work: Work | None = None, owner: str | None = None, flow: str | None = None) -> None:
+        self._said = work, owner, flow
+        self._token: Token[Share] | None = None
+
+    def __enter__(self) -> None:
+        outside = _share.get()
+        work, owner, flow = self._said
+        self._token = _share.set(
+            Share(
+                outside.work if work is None else work,
+                outside.owner if owner is None else owner,
+                outside.flow if flow is None else flow,
+            )
         )
-    )
-    try:
-        yield
-    finally:
-        _share.reset(token)
+
+    def __exit__(self, *_: object) -> None:
+        assert self._token is not None
+        _share.reset(self._token)

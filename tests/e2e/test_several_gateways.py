@@ -1,6 +1,8 @@
 """Several processes of one SP behind one port, to serve its clients with more than one core."""
 
 import http.client
+import json
+import os
 import signal
 import subprocess
 import sys
@@ -10,64 +12,79 @@ from pathlib import Path
 import pytest
 
 from tests.e2e import http_put
-from tests.e2e.processes import Network, environment, eventually
+from tests.e2e.processes import Network, environment, eventually, is_running
 from tests.vectors import payload
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
-SHARED = {"SP_GATEWAY__REUSE_PORT": "true"}
 FRONT = ("uploader", "downloader", "gateway")
 CONNECTIONS = 64
 
 
 @pytest.fixture
 def net(tmp_path: Path) -> Iterator[Network]:
+    """Each SP has two processes in front."""
     network = Network(tmp_path / "net")
-    up = network.command("testnet", "up", "--detach")
-    subprocess.run(up, env={**environment(), **SHARED}, check=True, capture_output=True, timeout=120)
+    begin(network, "up", "--detach", "--sps", "7")
     try:
         yield network
     finally:
         network.run("testnet", "down", "--remove")
 
 
-@pytest.fixture
-def second(net: Network, tmp_path: Path) -> Iterator[Path]:
-    """Another front of sp0: its log."""
-    ready, log = tmp_path / "ready", tmp_path / "second.log"
-    own = {f"SP_ENDPOINT__{service.upper()}": f"unix:run/{service}-2.sock" for service in FRONT}
-    command = [sys.executable, "-m", "cli.main", "run", "--config", str(net.dir / "sp0" / "sp.toml")]
-    with log.open("wb") as output:
-        process = subprocess.Popen(
-            [*command, "--services", ",".join(FRONT)],
-            env={**environment(), **SHARED, **own, "SP_READY_FILE": str(ready)},
-            cwd=net.dir / "sp0",
-            stderr=output,
-        )
-        try:
-            eventually(lambda: ready.exists() or process.poll() is not None, "the second front is ready")
-            assert process.poll() is None, log.read_text()
-            yield log
-        finally:
-            if process.poll() is None:
-                process.send_signal(signal.SIGTERM)
-            assert process.wait(30) == 0, log.read_text()
+def begin(network: Network, *words: str) -> None:
+    more = {"SP_GATEWAY__PROCESSES": "2", "SP_LOG__FORMAT": "json"}
+    command = network.command("testnet", *words)
+    subprocess.run(command, env={**environment(), **more}, check=True, capture_output=True, timeout=120)
 
 
-def test_two_processes_share_the_port_and_everything_that_is_stored(net: Network, second: Path) -> None:
-    net.sp("mb", "shared")
+def children(pid: int) -> list[int]:
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def served(net: Network, service: str) -> int:
+    """Puts that this process of sp0 has answered with 200."""
+    lines = [json.loads(line) for line in (net.dir / "log" / "sp0.log").read_text().splitlines()]
+    told = [(line["service"], line.get("operation"), line.get("status")) for line in lines]
+    return told.count((service, "PutObject", 200))
+
+
+def put_and_get_all(net: Network, bucket: str) -> None:
+    """Each on a connection of its own, for the kernel to give to either process."""
     info, body = net.json("testnet", "info"), payload(100_000)
-    for number in range(CONNECTIONS):  # each on a connection of its own, for the kernel to give to either process
-        assert http_put.put(info, f"/shared/{number}", [body], len(body))[0] == 200
     for number in range(CONNECTIONS):
-        assert b"".join(http_put.get(info, f"/shared/{number}")) == body
-    logs = (net.dir / "log" / "sp0.log").read_text(), second.read_text()
-    served = [
-        sum("operation=PutObject" in line and "status=200" in line for line in text.splitlines()) for text in logs
-    ]
-    assert sum(served) == CONNECTIONS
-    assert min(served) > 0
+        assert http_put.put(info, f"/{bucket}/{number}", [body], len(body))[0] == 200
+    for number in range(CONNECTIONS):
+        assert b"".join(http_put.get(info, f"/{bucket}/{number}")) == body
+
+
+def test_two_processes_share_the_port_and_everything_that_is_stored(net: Network) -> None:
+    net.sp("mb", "shared")
+    put_and_get_all(net, "shared")
+    counts = served(net, "sp"), served(net, "front-2")
+    assert sum(counts) == CONNECTIONS
+    assert min(counts) > 0
     net.sp("jobs", "watch", f"shared/{CONNECTIONS - 1}")
+
+
+def test_a_front_is_started_again_and_ends_with_the_process_that_started_it(net: Network) -> None:
+    net.sp("mb", "kept")
+    [first] = net.pids("sp0")
+    [front] = children(first)
+    os.kill(front, signal.SIGKILL)
+    eventually(lambda: children(first) not in ([], [front]), "another front runs")
+    [second] = children(first)
+    eventually(lambda: (net.dir / "log" / "sp0.log").read_text().count('"front ready"') == 2, "it is ready")
+    put_and_get_all(net, "kept")
+    assert served(net, "front-2") > 0
+
+    os.kill(first, signal.SIGKILL)
+    eventually(lambda: not is_running(second), "the front has ended with its process")
+    begin(net, "start", "sp0")
+    [third] = children(net.pids("sp0")[0])
+    assert http_put.get(net.json("testnet", "info"), "/kept/0")
+    net.sp("testnet", "stop", "sp0")
+    assert not is_running(third)
 
 
 def test_without_the_setting_a_second_process_finds_the_port_taken(tmp_path: Path) -> None:

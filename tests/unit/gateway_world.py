@@ -53,6 +53,7 @@ from sp.domain.messages import (
 from sp.domain.params import StorageParams
 from sp.runtime.chunks import Piece
 from sp.runtime.clock import Clock, SystemClock
+from sp.runtime.ids import RequestIds
 from sp.runtime.limits import Slots
 from sp.runtime.pool import CpuPool
 from spdb.auth_keys import AuthKeys
@@ -421,7 +422,7 @@ class World:
             self.authenticator,
             self.config,
             self.clock,
-            Random(1),
+            RequestIds(Random(1)),
             Slots("requests at once", self.config.max_requests),
             (
                 *details(self.gateway, self.buckets, self.pool, self.config, self.clock),

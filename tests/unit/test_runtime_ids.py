@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sp.runtime.clock import ManualClock
-from sp.runtime.ids import EPOCH_2020_MS, JobIds, new_request_id
+from sp.runtime.ids import EPOCH_2020_MS, JobIds, RequestIds
 
 
 @given(st.lists(st.integers(-(10**6), 10**6), max_size=30), st.integers())
@@ -44,7 +44,7 @@ def test_a_clock_outside_the_ids_range_is_refused() -> None:
 
 
 def test_request_ids_are_32_hex_digits_and_differ() -> None:
-    random = Random(1)
-    made = {new_request_id(random) for _ in range(100)}
+    ids = RequestIds(Random(1))
+    made = {ids.next() for _ in range(100)}
     assert len(made) == 100
     assert all(len(one) == 32 and int(one, 16) >= 0 for one in made)

@@ -32,6 +32,7 @@ from tests.bench.compare.targets import (
     FLOOR_SYNCED,
     ONE_PROCESS,
     SEPARATE,
+    TWO_FRONTS,
     Target,
     bare_http,
     floor,
@@ -101,10 +102,12 @@ def measure(folder: Path, budget: Budget, peer_names: list[str]) -> Findings:
         note("starting the servers")
         floors = stack.enter_context(floor(folder / "floor"))
         bare = stack.enter_context(bare_http())
-        net = stack.enter_context(network(folder / "front", split=frozenset({"sp1"}), background=False))
+        net = stack.enter_context(
+            network(folder / "front", split=frozenset({"sp1"}), background=False, fronts=("sp2",))
+        )
         ours = [sp_target(net, "sp0", ONE_PROCESS), sp_target(net, "sp1", SEPARATE)]
         found.peers = started_peers(folder, peer_names, stack, found.missing)
-        _race(found, budget, steps, floors, bare, ours)
+        _race(found, budget, steps, floors, bare, ours, sp_target(net, "sp2", TWO_FRONTS))
     if steps.step("starting the whole network"):
         with network(folder / "whole") as net:
             _whole(found, budget, steps, net)
@@ -125,8 +128,15 @@ class Steps:
 
 
 def _race(
-    found: Findings, budget: Budget, steps: Steps, floors: list[Target], bare: Target, ours: list[Target]
+    found: Findings,
+    budget: Budget,
+    steps: Steps,
+    floors: list[Target],
+    bare: Target,
+    ours: list[Target],
+    fronts: Target,
 ) -> None:
+    """fronts: also ours, for small objects"""
     rounds, peers = found.rounds, list(found.peers)
     by_name = {target.name: target for target in floors}
     putters = [by_name[FLOOR], by_name[FLOOR_SYNCED], bare, *ours, *peers]
@@ -138,7 +148,7 @@ def _race(
     for operation, clients in (("put", 8), ("put", 32), ("get", 8)):
         if steps.step(f"{operation} 4 KiB, {clients} at once"):
             rounds.seconds, rounds.deadline_s = budget.small_turn_s, time.perf_counter() + budget.small_limit_s / 3
-            targets = [*ours, *peers, *([bare] if operation == "put" else [])]
+            targets = [*ours, fronts, *peers, *([bare] if operation == "put" else [])]
             rounds.raw(targets, operation, SMALL, clients, budget.rounds)
     for clients in (1, 4):
         if steps.step(f"boto3 put 64 MiB, {clients} at once"):

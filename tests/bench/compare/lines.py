@@ -9,7 +9,16 @@ from typing import Any
 from cli.bench.report import percentile
 from cli.bench.sealing import Sealing
 from tests.bench.compare.rounds import Rounds
-from tests.bench.compare.targets import BARE, FLOOR, FLOOR_SERIAL, FLOOR_SYNCED, ONE_PROCESS, SEPARATE, Target
+from tests.bench.compare.targets import (
+    BARE,
+    FLOOR,
+    FLOOR_SERIAL,
+    FLOOR_SYNCED,
+    ONE_PROCESS,
+    SEPARATE,
+    TWO_FRONTS,
+    Target,
+)
 
 SWIFT = "Swift"
 SEAWEED = "SeaweedFS"
@@ -74,7 +83,7 @@ def lines(found: Findings) -> list[Line]:
         _network_cpu(found),
         *_small_puts(found),
         _transitions(found.transitions),
-        *_against(found, "GET 4 KiB, 8 clients", "get", 8, [SEAWEED], 1.0),
+        *_against(found, "GET 4 KiB, 8 clients, two fronts", "get", 8, [SEAWEED], 1.0),
         *_seals(found),
         _start(found.warm_start_s),
     ]
@@ -155,7 +164,7 @@ def _network_cpu(found: Findings) -> Line:
 def _small_puts(found: Findings) -> list[Line]:
     made = []
     for clients in (8, 32):
-        what = f"PUT 4 KiB, {clients} clients"
+        what = f"PUT 4 KiB, {clients} clients, two fronts"
         made += _against(found, what, "put", clients, [SWIFT], 10.0)
         made += _against(found, what, "put", clients, [SEAWEED], 1.0)
         made += _against(found, what, "put", clients, [BARE], 0.15)
@@ -174,9 +183,9 @@ def _against(
         if other is None:
             why = next((text for name, text in found.missing.items() if start.lower().startswith(name)), "not run")
             return [Line(what, target, why[:90], "", None)]
-        ours = found.rounds.cell(ONE_PROCESS, small, clients).rate
+        ours = found.rounds.cell(TWO_FRONTS, small, clients).rate
         theirs = found.rounds.cell(other, small, clients).rate
-        ratio = found.rounds.ratio(ONE_PROCESS, other, small, clients)
+        ratio = found.rounds.ratio(TWO_FRONTS, other, small, clients)
         return [_line(what, target, f"{ours:,.0f}/s, {other} {theirs:,.0f}/s", ratio, wanted)]
     return []
 

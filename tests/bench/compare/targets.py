@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,8 +22,10 @@ from tests.bench.compare.swift import swift
 FLOOR, FLOOR_SYNCED, FLOOR_SERIAL = "floor F", "floor Fd", "floor, in turn"
 BARE = "bare HTTP"
 ONE_PROCESS, SEPARATE = "SP, one process", "SP, separate processes"
+TWO_FRONTS = "SP, two fronts"
 BACKGROUND_OFF = {"SP_TASKNODE__MAX_JOBS": "0"}
 """Puts stay queued: the front is measured by itself."""
+FRONTS = {"SP_GATEWAY__PROCESSES": "2"}
 
 PEERS: dict[str, Callable[[Path], list[Peer]]] = {
     "seaweedfs": peers.seaweedfs,
@@ -78,13 +80,21 @@ def _printing_port(module: str, *arguments: str) -> Iterator[tuple[int, int]]:
 
 
 @contextmanager
-def network(folder: Path, *, split: frozenset[str] = frozenset(), background: bool = True) -> Iterator[Network]:
-    """A test network. background: whether its task nodes work; without it only sp0 and sp1 stay up"""
-    with _environment({} if background else BACKGROUND_OFF):
+def network(
+    folder: Path, *, split: frozenset[str] = frozenset(), background: bool = True, fronts: tuple[str, ...] = ()
+) -> Iterator[Network]:
+    """A test network. background: whether its task nodes work; without it only sp0, sp1 and `fronts` stay up
+    fronts: SPs with a second process in front"""
+    chosen = {} if background else BACKGROUND_OFF
+    with _environment(chosen):
         testnet = up(folder, Wanted(split=split), lambda line: None)
     try:
         if not background:
             stop_processes(testnet, [name for sp in testnet.sps[2:] for name in sp.processes])
+        if fronts:
+            stop_processes(testnet, fronts)
+            with _environment({**chosen, **FRONTS}):
+                start_processes(testnet, fronts)
         yield testnet
     finally:
         stop_processes(testnet, testnet.processes, kill=not background)
@@ -92,12 +102,12 @@ def network(folder: Path, *, split: frozenset[str] = frozenset(), background: bo
 
 
 @contextmanager
-def _environment(variables: dict[str, str]) -> Iterator[None]:
-    os.environ.update(variables)
+def _environment(chosen: Mapping[str, str]) -> Iterator[None]:
+    os.environ.update(chosen)
     try:
         yield
     finally:
-        for name in variables:
+        for name in chosen:
             del os.environ[name]
 
 
@@ -120,9 +130,14 @@ def sp_target(testnet: Network, sp_name: str, label: str) -> Target:
         assert not outcome.failures, outcome.failures
 
     def pids() -> dict[str, int]:
-        return {name: pid for name in sp.processes for pid in running_pids(testnet, [name])}
+        found = {name: pid for name in sp.processes for pid in running_pids(testnet, [name])}
+        return found | {f"{name}, front {child}": child for name, pid in found.items() for child in _children(pid)}
 
     return Target(label, signer, bucket, pids)
+
+
+def _children(pid: int) -> list[int]:
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 
 def started_peers(folder: Path, names: list[str], stack: ExitStack, missing: dict[str, str]) -> list[Target]:
