@@ -11,7 +11,7 @@ PROTOC = PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python -m grpc_tools.protoc -I. 
 COMPILE = uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --quiet pyproject.toml
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check lint format format-check types imports proto proto-check fast-tests clients e2e crash-matrix sim soak fuzz bench bench-micro bench-scale lock clean
+.PHONY: help setup demo test check lint format format-check types imports proto proto-check fast-tests clients e2e crash-matrix sim soak fuzz bench bench-micro bench-scale bench-memory bench-queue lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -88,6 +88,12 @@ bench-micro: setup ## coding, hashing, serialisation, SPDB, piece stores, one by
 
 bench-scale: setup ## does anything grow with a million rows and pieces: ten minutes, 10 GB
 	$(BIN)/python -m tests.bench.scale $(BENCH_ARGUMENTS)
+
+bench-memory: setup ## is memory flat in the size of an object and bounded in clients: five minutes, 18 GB
+	$(BIN)/python -m tests.bench.memory $(if $(QUICK),--quick) $(BENCH_ARGUMENTS)
+
+bench-queue: setup ## do ten thousand waiting jobs slow the front down: four minutes, 9 GB
+	$(BIN)/python -m tests.bench.queued $(if $(QUICK),--quick) $(BENCH_ARGUMENTS)
 
 proto: setup ## make the committed stubs again from proto/*.proto
 	$(PROTOC) --python_out=. --mypy_out=. --grpc_python_out=. --mypy_grpc_out=.

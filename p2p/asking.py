@@ -16,7 +16,15 @@ from signer.client import Signer
 from sp.crypto.hashing import keccak256
 from sp.domain.addresses import signer_of
 from sp.domain.approvals import ApprovalRequest, ObjectRef
-from sp.domain.errors import ApprovalRefused, DeadlineExceeded, Kind, SignatureError, SpError, TooFewApprovals
+from sp.domain.errors import (
+    ApprovalRefused,
+    DeadlineExceeded,
+    Kind,
+    SignatureError,
+    SpError,
+    TooFewApprovals,
+    TooFewReachable,
+)
 from sp.domain.ids import Address, Signature
 from sp.domain.jobs import PeerRecord
 from sp.domain.ledger import StorageProvider
@@ -35,10 +43,12 @@ log = get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Candidates:
-    """Whom a round may ask: `fresh` first, `frozen` ones only as the last resort. left_out: not asked, and why."""
+    """Whom a round may ask: `fresh` first, `frozen` ones only as the last resort, `silent` ones not: they are frozen,
+    and did not answer the last resort of another round a moment ago. left_out: not asked, and why."""
 
     fresh: tuple[StorageProvider, ...]
     frozen: tuple[StorageProvider, ...]
+    silent: tuple[StorageProvider, ...]
     left_out: tuple[tuple[Address, str], ...]
 
 
@@ -49,9 +59,13 @@ def candidates(
     exclude: frozenset[Address],
     now_ms: int,
     busy_until_ms: Mapping[Address, int] = MappingProxyType({}),
+    silent: frozenset[Address] = frozenset(),
 ) -> Candidates:
-    """Pure: every other provider is in exactly one of the three; one that was busy a moment ago counts as frozen."""
-    fresh, frozen, left_out = [], [], []
+    """Pure: every other provider is in exactly one of the four; one that was busy a moment ago counts as frozen."""
+    fresh: list[StorageProvider] = []
+    frozen: list[StorageProvider] = []
+    still: list[StorageProvider] = []
+    left_out: list[tuple[Address, str]] = []
     for provider in providers:
         record = records.get(provider.operator)
         if provider.operator == me:
@@ -60,11 +74,13 @@ def candidates(
             left_out.append((provider.operator, "excluded by the caller"))
         elif not provider.in_service:
             left_out.append((provider.operator, f"not in service: {provider.status.name}"))
-        elif busy_until_ms.get(provider.operator, 0) > now_ms or (record and record.frozen_until_ms > now_ms):
+        elif record and record.frozen_until_ms > now_ms:
+            (still if provider.operator in silent else frozen).append(provider)
+        elif busy_until_ms.get(provider.operator, 0) > now_ms:
             frozen.append(provider)
         else:
             fresh.append(provider)
-    return Candidates(tuple(fresh), tuple(frozen), tuple(left_out))
+    return Candidates(tuple(fresh), tuple(frozen), tuple(still), tuple(left_out))
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +89,8 @@ class Asking:
 
     busy_until_ms: who said a moment ago that it is at its limit, and until when it is not asked where others are enough
     well_ms: when the last success of a provider was recorded; without those that have failed since
-    failed_s: when a failure of a provider to answer was recorded last, by the monotonic clock
+    failed_s: when a failure of a provider was recorded last, by the monotonic clock
+    silent_s: when a provider last did not answer a question, or not as it should, by the same
     """
 
     chain: Chain
@@ -86,13 +103,18 @@ class Asking:
     busy_until_ms: dict[Address, int] = field(default_factory=dict)
     well_ms: dict[Address, int] = field(default_factory=dict)
     failed_s: dict[Address, float] = field(default_factory=dict)
+    silent_s: dict[Address, float] = field(default_factory=dict)
 
     async def round(self, wanted: ObjectRef, needed: int, spares: int, exclude: frozenset[Address]) -> Approvals:
-        """TooFewApprovals, with every provider's reason."""
+        """TooFewApprovals, with every provider's reason; TooFewReachable, without having asked anybody."""
         me = (await self.signer.keys()).operator
         records = {record.provider: record for record in await self.records.all()}
         providers = (await self.chain.storage_providers()).values()
-        chosen = candidates(providers, records, me, exclude, self.clock.now_ms(), self.busy_until_ms)
+        chosen = candidates(
+            providers, records, me, exclude, self.clock.now_ms(), self.busy_until_ms, self._silent_now()
+        )
+        if len(chosen.fresh) + len(chosen.frozen) < needed:
+            raise TooFewReachable(needed, _text(_unasked(chosen, records)))
         nonce = f"{self.random.getrandbits(128):032x}"
         question = ApprovalRequest(wanted, me, self.clock.now_ms() // 1000, nonce)
         height = (await self.chain.latest_block()).height
@@ -105,6 +127,10 @@ class Asking:
         if running.answered:
             await _recorded(self.records.count_approvals(running.answered))
         return running.result(chosen, records)
+
+    def _silent_now(self) -> frozenset[Address]:
+        since_s = self.clock.monotonic_s() - self.config.silent_pause_s
+        return frozenset(provider for provider, at_s in self.silent_s.items() if at_s > since_s)
 
     def busy(self, provider: Address) -> None:
         """No fault, so nothing is recorded: it is left alone for a moment, not the same one by all who were told."""
@@ -154,8 +180,7 @@ class _Round:
     def result(self, chosen: Candidates, records: dict[Address, PeerRecord]) -> Approvals:
         reasons = self._reasons(chosen, records)
         if len(self.accepted) < self.needed:
-            text = "; ".join(f"{provider} {reason}" for provider, reason in reasons.items())
-            raise TooFewApprovals(len(self.accepted), self.needed, text[:_REFUSALS_CHARS] or "there is nobody to ask")
+            raise TooFewApprovals(len(self.accepted), self.needed, _text(reasons))
         return Approvals(tuple(self.accepted), tuple(reasons.items()))
 
     @property
@@ -166,7 +191,7 @@ class _Round:
         agreed = {accepted.approval.approval.approver for accepted in self.accepted}
         silent = "not waited for" if self._enough else "no answer in time"
         reasons = dict.fromkeys(self.asked, silent) | self.refused
-        for provider in chosen.frozen:
+        for provider in (*chosen.frozen, *chosen.silent):
             if provider.operator not in reasons:
                 reasons[provider.operator] = _why_frozen(records.get(provider.operator))
         reasons |= dict(chosen.left_out)
@@ -229,7 +254,21 @@ class _Round:
     async def _blame(self, provider: Address, error: SpError, asked_s: float) -> None:
         ASKED.labels(type(error).__name__).inc()
         self.refused[provider] = f"{type(error).__name__}: {error}"[:_REASON_CHARS]
+        self.asking.silent_s[provider] = self.asking.clock.monotonic_s()
         await _recorded(self.asking.failed(provider, str(error), asked_s))
+
+
+def _text(reasons: Mapping[Address, str]) -> str:
+    text = "; ".join(f"{provider} {reason}" for provider, reason in reasons.items())
+    return text[:_REFUSALS_CHARS] or "there is nobody to ask"
+
+
+def _unasked(chosen: Candidates, records: Mapping[Address, PeerRecord]) -> dict[Address, str]:
+    """Why nobody was asked: everyone together would be too few."""
+    reasons = {each.operator: _why_frozen(records.get(each.operator)) for each in chosen.silent}
+    for each in (*chosen.fresh, *chosen.frozen):
+        reasons[each.operator] = "not asked: with it there are too few"
+    return reasons | dict(chosen.left_out)
 
 
 def _why_frozen(record: PeerRecord | None) -> str:

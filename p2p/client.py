@@ -88,7 +88,8 @@ class P2P(Protocol):
         self, wanted: ObjectRef, needed: int, spares: int, exclude: frozenset[Address]
     ) -> Approvals:
         """Ask every other provider in service (but the excluded and frozen ones) to keep a column of `wanted`, until
-        needed + spares agreed or the deadline passed. TooFewApprovals with the refusals when fewer than `needed` did.
+        needed + spares agreed or the deadline passed. TooFewApprovals with the refusals when fewer than `needed` did;
+        TooFewReachable at once when so few are left to ask.
         One question per object at a time: a second caller joins the first one's round."""
 
     async def list_peers(self, ping: bool) -> list[Peer]:

@@ -17,6 +17,7 @@ class P2PConfig:
     parallel_asks:    providers asked at once in one round
     freeze_first_s, freeze_max_s: how long a failing provider is left alone; doubles with each failure in a row
     busy_pause_s:     how long one that is at its limit is left alone, where others are enough
+    silent_pause_s:   how long one that did not answer is left alone, though others are not enough
     ping_interval_s:  between two looks at every other provider
     max_channels:     open channels to other providers
 
@@ -37,6 +38,7 @@ class P2PConfig:
     freeze_first_s: float = 30.0
     freeze_max_s: float = 600.0
     busy_pause_s: float = 1.0
+    silent_pause_s: float = 1.0
     ping_interval_s: float = 15.0
     max_channels: int = 256
     accepting: bool = True
@@ -61,6 +63,7 @@ class P2PConfig:
             "replay_entries",
             "ping_interval_s",
             "busy_pause_s",
+            "silent_pause_s",
             "max_questions",
             "max_questions_per_sp",
         ):

@@ -3,26 +3,35 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from random import Random
 
 from p2p.client import P2P, Accepted, Approvals
 from sp.domain.approvals import ObjectRef, SignedApproval
-from sp.domain.errors import InvalidRequest
+from sp.domain.errors import InvalidRequest, TooFewReachable
 from sp.domain.ids import Address, RedundancyIndex
 from sp.domain.jobs import Job, Move, Secondary, SecondaryState
 from sp.domain.lifecycle import JobEvent
 from sp.domain.params import StorageParams
 from sp.domain.placement import Candidate, rank
+from sp.runtime.clock import Clock
 from spdb.jobs import Jobs
 from tasknode.onchain import Identity, OnChain
+from tasknode.places import waiting_for_a_block
 
 
 @dataclass(frozen=True, slots=True)
 class Allocator:
+    """reach_wait_s: how long a job waits aside when too few providers can be reached, before it asks again: half to one
+    and a half of it, so that not all come back at once"""
+
     jobs: Jobs
     onchain: OnChain
     p2p: P2P
     spares: int
     actor: str
+    clock: Clock
+    random: Random
+    reach_wait_s: float
 
     async def run(self, job: Job) -> Job:
         """The job in REPLICATE_OBJECT_DOING with its ordered secondaries stored, or in SEAL_OBJECT_DONE if the object
@@ -33,7 +42,7 @@ class Allocator:
                 return await self.jobs.move(job, self._sealed(identity))
             check_params(job.params, await self.onchain.params_of(identity))
             job = replace(job, object_id=identity.object_id, version=identity.version)
-        approvals = await self.p2p.get_approvals(job.object_ref(), job.params.secondaries, self.spares, frozenset())
+        approvals = await self._approvals(job)
         chosen, spares = choose(job.object_ref(), approvals)
         rows = [
             Secondary(job.id, RedundancyIndex(i), a.approval.approver, a, SecondaryState.CHOSEN)
@@ -46,6 +55,18 @@ class Allocator:
             self._chosen(job, approvals),
             Move(JobEvent.REPLICATION_STARTED, self.actor),
         )
+
+    async def _approvals(self, job: Job) -> Approvals:
+        """With nobody to ask a job waits aside, then asks once more. Those who may wait so are bounded, and no further
+        job is taken while they do: else each that is queued would fail in vain, one after the other, without a pause.
+        """
+        wanted, needed = job.object_ref(), job.params.secondaries
+        try:
+            return await self.p2p.get_approvals(wanted, needed, self.spares, frozenset())
+        except TooFewReachable:
+            async with waiting_for_a_block():
+                await self.clock.sleep(self.reach_wait_s * (0.5 + self.random.random()))
+            return await self.p2p.get_approvals(wanted, needed, self.spares, frozenset())
 
     def _chosen(self, job: Job, approvals: Approvals) -> Move:
         """Its reason names those who did not agree: the history tells why an object is not with them."""

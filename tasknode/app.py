@@ -92,7 +92,7 @@ async def _pipeline(
         jobs=jobs,
         objects=Objects(database, parts.clock),
         onchain=onchain,
-        allocator=Allocator(jobs, onchain, peers, config.spares, actor),
+        allocator=Allocator(jobs, onchain, peers, config.spares, actor, parts.clock, parts.random, config.reach_wait_s),
         replicator=Replicator(jobs, chain, onchain, keys, peers, receivers, feeder, parts.clock, config, actor),
         sealer=Sealer(jobs, chain, onchain, keys, config.seal_timeout_blocks, actor),
         retry=config.retry,

@@ -9,12 +9,14 @@ from sp.domain.retry import RetryPolicy
 
 @dataclass(frozen=True, slots=True)
 class TaskNodeConfig:
-    """max_jobs: at work at once in this process; max_waiting_jobs: that wait for a block besides these
+    """max_jobs: at work at once in this process; max_waiting_jobs: that wait for a block, or for
+        providers that can be reached, besides these
     memory_bytes: of segments and parity in flight over all jobs; while there are any, the memory of two segments may be
         kept beside that (tasknode.memory)
     lease_ms: a job whose task node vanished is taken over this long after its last sign of life
     poll_interval_s: how often the job table is read when nobody notifies
     spares: approvals asked for beyond those needed
+    reach_wait_s: how long a job waits aside when too few providers can be reached, before it asks again
     open_timeout_s: for a secondary to answer an offer
     piece_timeout_s: for a secondary to take one piece, or to sign for the whole group
     group_timeout_s: for one replicate data group from offer to receipt
@@ -34,6 +36,7 @@ class TaskNodeConfig:
     lease_ms: int = 15_000
     poll_interval_s: float = 2.0
     spares: int = 2
+    reach_wait_s: float = 5.0
     open_timeout_s: float = 10.0
     piece_timeout_s: float = 20.0
     group_timeout_s: float = 3600.0

@@ -80,10 +80,10 @@ class _Connection:
     def begin(self, request: Request, began_s: float) -> None:
         self.request, self.began_s = request, began_s
         self.answer = Answer(has_body=request.has_answer_body)
-        if len(request.body) <= _JOINED_BYTES:
-            self.unsent.append(memoryview(request.head + bytes(request.body)))
+        if request.body_bytes <= _JOINED_BYTES:
+            self.unsent.append(memoryview(request.head + b"".join((request.body, *request.rest))))
         else:
-            self.unsent.extend((memoryview(request.head), request.body))
+            self.unsent.extend((memoryview(request.head), request.body, *request.rest))
 
     def send(self) -> bool:
         """What the socket takes now; whether all is sent."""
@@ -229,7 +229,7 @@ class Load:
             if failure:
                 self._outcome.failures[failure] += 1
             else:
-                moved = len(request.body) + answer.body_bytes
+                moved = request.body_bytes + answer.body_bytes
                 waited_s = now - connection.began_s
                 self._outcome.samples.append(Sample(request.kind, now - self._started_s, waited_s, moved))
                 if self._on_answer is not None:

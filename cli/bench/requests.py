@@ -23,12 +23,17 @@ Headers = tuple[tuple[str, str], ...]
 @dataclass(frozen=True, slots=True)
 class Request:
     """kind: what it is called in a report; head: with its blank line; answer_bytes: the body's length that is expected
-    of a good answer, None: any"""
+    of a good answer, None: any; rest: of the body, behind `body`"""
 
     kind: str
     head: bytes
     body: memoryview = EMPTY
     answer_bytes: int | None = None
+    rest: tuple[memoryview, ...] = ()
+
+    @property
+    def body_bytes(self) -> int:
+        return len(self.body) + sum(map(len, self.rest))
 
     @property
     def has_answer_body(self) -> bool:
@@ -50,6 +55,17 @@ class Signer:
     def put(self, bucket: str, name: str, body: memoryview, kind: str = "put") -> Request:
         return Request(kind, self._head("PUT", bucket, name, (("content-length", str(len(body))),)), body)
 
+    def put_repeated(self, bucket: str, name: str, block: memoryview, size: int) -> Request:
+        """A body of `size` bytes, the block again and again: it takes no memory of its own."""
+        whole, left = divmod(size, len(block))
+        parts = (*[block] * whole, block[:left])
+        head = self._head("PUT", bucket, name, (("content-length", str(size)),))
+        return Request("put", head, parts[0], rest=parts[1:])
+
+    def list_objects(self, bucket: str, most: int) -> Request:
+        """The first page of a bucket."""
+        return Request("list", self._head("GET", bucket, "", query=f"list-type=2&max-keys={most}"))
+
     def get(self, bucket: str, name: str, size: int, kind: str = "get") -> Request:
         return Request(kind, self._head("GET", bucket, name), answer_bytes=size)
 
@@ -67,9 +83,9 @@ class Signer:
     def make_bucket(self, bucket: str) -> Request:
         return Request("make bucket", self._head("PUT", bucket, "", (("content-length", "0"),)))
 
-    def _head(self, method: str, bucket: str, name: str, headers: Headers = ()) -> bytes:
+    def _head(self, method: str, bucket: str, name: str, headers: Headers = (), query: str = "") -> bytes:
         path = f"/{bucket}/{percent_encoded(name.encode(), keep='/')}" if name else f"/{bucket}"
-        head = RequestHead(method, path, "", (("host", urlsplit(self.endpoint).netloc), *headers))
+        head = RequestHead(method, path, query, (("host", urlsplit(self.endpoint).netloc), *headers))
         signed: Iterable[tuple[str, str]] = ()
         if self.credentials is not None:
             keys = self.credentials
@@ -82,5 +98,6 @@ class Signer:
                 region=keys.region,
                 payload=payload,
             )
-        lines = [f"{method} {path} HTTP/1.1", *(f"{key}: {value}" for key, value in (*head.headers, *signed))]
+        target = f"{path}?{query}" if query else path
+        lines = [f"{method} {target} HTTP/1.1", *(f"{key}: {value}" for key, value in (*head.headers, *signed))]
         return "\r\n".join([*lines, "", ""]).encode()

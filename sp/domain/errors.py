@@ -480,6 +480,15 @@ class TooFewApprovals(SpError):
 
 
 @dataclass(eq=False)
+class TooFewReachable(SpError):
+    """Fewer providers than the object needs can be reached, so none was asked to take it."""
+
+    kind = Kind.UNAVAILABLE
+    needed: int
+    refusals: str
+
+
+@dataclass(eq=False)
 class SecondaryFailed(SpError):
     """A secondary SP did not do its part."""
 

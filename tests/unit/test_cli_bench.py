@@ -112,6 +112,24 @@ def test_a_body_larger_than_the_socket_takes_arrives_whole() -> None:
     assert received[0].endswith(b"\r\n\r\n" + body)
 
 
+def test_a_body_in_several_parts_arrives_whole_and_counts_whole() -> None:
+    parts = (memoryview(b"\0" * 1_000_000), memoryview(b"\1" * 1_000_000), memoryview(b"!"))
+    request = Request("put", b"PUT /b/k HTTP/1.1\r\ncontent-length: 2000001\r\n\r\n", parts[0], rest=parts[1:])
+    with server(OK % 0) as (address, received), closing(Load(address, 1)) as load:
+        outcome = load.one(request)
+    assert received[0] == request.head + b"".join(parts)
+    assert outcome.moved_bytes == 2_000_001
+
+
+@pytest.mark.parametrize("size", [3, 8, 1003])
+def test_a_block_is_sent_again_and_again_up_to_the_size_that_the_head_says(size: int) -> None:
+    request = Signer("http://host", None).put_repeated("bucket", "name", memoryview(b"12345678"), size)
+    body = b"".join((request.body, *request.rest))
+    assert request.body_bytes == len(body) == size
+    assert f"content-length: {size}".encode() in request.head
+    assert body == (b"12345678" * size)[:size]
+
+
 def test_bad_answers_are_counted_by_their_code_and_are_no_samples() -> None:
     words = b"<Error><Code>SlowDown</Code></Error>"
     slow = b"HTTP/1.1 503 X\r\ncontent-length: %d\r\n\r\n" % len(words) + words

@@ -24,6 +24,7 @@ from sp.domain.errors import (
     Overloaded,
     ServiceUnavailable,
     TooFewApprovals,
+    TooFewReachable,
     UnknownProvider,
 )
 from sp.domain.ids import Address, ObjectId, Signature
@@ -327,6 +328,38 @@ async def test_frozen_providers_are_asked_when_the_others_were_not_enough(world:
     approvals = await world.get(needed=6, spares=0)
     assert len(approvals.accepted) >= 6
     assert {"sp0", "sp1"} & set(world.street.asked)
+
+
+async def test_while_too_few_can_be_reached_not_every_object_asks_them_again(world: World) -> None:
+    async def refuse(request: ApprovalRequest, signature: Signature) -> Accepted:
+        raise ServiceUnavailable("P2PPeer", "connection refused")
+
+    honest = [world.honest(number) for number in range(3)]
+    for number in range(3):
+        world.replace_answer(number, refuse)
+    with pytest.raises(TooFewApprovals):
+        await world.get(needed=6)
+    world.street.asked.clear()
+    with pytest.raises(TooFewReachable) as error:
+        await world.get(needed=6, ref=replace(REF, object_id=ObjectId(43)))
+    assert world.street.asked == [], "it could not be enough"
+    assert error.value.refusals.count("connection refused") == 3
+    assert error.value.refusals.count("not asked: with it there are too few") == 5
+    for number in range(3):
+        world.replace_answer(number, honest[number])
+    world.clock.advance(1)
+    assert len((await world.get(needed=6)).accepted) >= 6, "they are asked once a second"
+
+
+async def test_one_that_did_not_answer_is_not_asked_again_at_once_when_others_were_not_enough(world: World) -> None:
+    world.replace_answer(0, never)
+    await world.get(needed=6, spares=2)
+    for number in range(1, 3):
+        world.doors[world.others[number].operator].close("full")
+    world.street.asked.clear()
+    with pytest.raises(TooFewApprovals):
+        await world.get(needed=6, ref=replace(REF, object_id=ObjectId(43)))
+    assert sorted(world.street.asked) == [f"sp{number}" for number in range(1, 8)]
 
 
 async def test_an_unreachable_provider_is_frozen_with_its_error(world: World) -> None:

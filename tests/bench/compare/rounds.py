@@ -88,7 +88,7 @@ class Rounds:
                 os.sync()  # nobody writes back what another has left
                 requests = stored[target.name] if operation == "get" else self._puts(target, body)
                 seconds = self.seconds if number else self.seconds / 3
-                self._turn(target, label, clients, requests, seconds, by_bytes=by_bytes, counts=number > 0)
+                self.turn(target, label, clients, requests, seconds, by_bytes=by_bytes, counts=number > 0)
                 if operation == "put":
                     target.clean()
         for target in targets:
@@ -110,13 +110,13 @@ class Rounds:
                 cell.rates.append(answer["requests"] * size / answer["seconds"])
                 cell.requests += answer["requests"]
 
-    def _turn(
+    def turn(
         self,
         target: Target,
         operation: str,
         clients: int,
         requests: Iterator[Request],
-        seconds: float,
+        seconds: float | None,
         *,
         by_bytes: bool,
         counts: bool,

@@ -175,7 +175,7 @@ def whole_network_cpu(testnet: Network, target: Target, objects: int) -> dict[st
         outcome = load.run(target.signer.put(target.bucket, name, body) for name in names)
     assert not outcome.failures, outcome.failures
     put_s = time.perf_counter() - started
-    left = _until_sealed(target.signer, target.bucket, names, timeout_s=120.0)
+    left = until_sealed(target.signer, target.bucket, names, timeout_s=120.0)
     usage = meter.read()
     gigabytes = objects * len(body) / 1e9
     return {
@@ -190,7 +190,7 @@ def whole_network_cpu(testnet: Network, target: Target, objects: int) -> dict[st
     }
 
 
-def _until_sealed(signer: Signer, bucket: str, names: list[str], timeout_s: float) -> int:
+def until_sealed(signer: Signer, bucket: str, names: list[str], timeout_s: float) -> int:
     """How many are not sealed in time."""
     ends = time.perf_counter() + timeout_s
     left = list(names)

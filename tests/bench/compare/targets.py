@@ -111,6 +111,14 @@ def _environment(chosen: Mapping[str, str]) -> Iterator[None]:
             del os.environ[name]
 
 
+def restart(testnet: Network, sp_name: str, *, background: bool) -> None:
+    """A fresh process. background: whether its task node works"""
+    names = testnet.sp(sp_name).processes
+    stop_processes(testnet, names, kill=True)
+    with _environment({} if background else BACKGROUND_OFF):
+        start_processes(testnet, names)
+
+
 def sp_target(testnet: Network, sp_name: str, label: str) -> Target:
     """With a bucket of its own."""
     sp, account = testnet.sp(sp_name), testnet.account
