@@ -122,12 +122,19 @@ class Collector:
     async def _go_round(self) -> bool:
         page = await self.records.list(GROUPS_PER_TICK, self._after)
         self._after = key_of(page[-1]) if len(page) == GROUPS_PER_TICK else None
-        return any([await settle(self.receiver, self.records, group) for group in page])
+        return any([await settle(self.receiver, self.records, group, newest=True) for group in page])
 
 
-async def settle(receiver: ReceiverService, records: Received, group: ReceivedGroup) -> bool:
-    """Do with a group what the chain says of it now; whether that changed anything."""
-    match await receiver.judge(group):
+async def settle(receiver: ReceiverService, records: Received, group: ReceivedGroup, *, newest: bool = False) -> bool:
+    """Do with a group what the chain says of it now; whether that changed anything.
+
+    newest: a group is not dropped before the newest block says so, too. A process that slept answers from what it heard
+    before, of groups that another one may have taken in since.
+    """
+    found = await receiver.judge(group)
+    if newest and found is Verdict.UNWANTED:
+        found = await receiver.judge(group, newest=True)
+    match found:
         case Verdict.NAMED:
             return await named(records, group)
         case Verdict.UNWANTED:

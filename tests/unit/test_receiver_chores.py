@@ -14,7 +14,7 @@ from receiver.frames import Frame
 from sp.domain.errors import GroupIncomplete, Overloaded, StoreFailed
 from sp.domain.ids import Address, ObjectId, SegmentIndex
 from sp.domain.jobs import ReceivedState
-from sp.domain.ledger import ContentUpdate, EventType, ObjectStatus, SpStatus
+from sp.domain.ledger import ChainObject, ContentUpdate, EventType, ObjectStatus, SpStatus
 from sp.domain.pieces import EcPieceKey
 from spdb.received import GroupKey, Received
 from tests.unit.ledger_double import NOW_S
@@ -289,6 +289,29 @@ async def test_a_group_signed_and_sealed_since_it_was_looked_at_is_no_cause_for_
         assert await settle(world.receiver, world.records, as_seen_before)
     assert [entry for entry in logs if entry["log_level"] == "error"] == []
     assert await states(world) == [ReceivedState.SEALED]
+
+
+async def test_a_process_that_slept_drops_nothing_by_what_it_heard_before(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It still answers for the chain from what it remembers, while another has taken in what it does not know of."""
+    await taken(world)
+    world.ledger.seal(OBJECT_ID, named(world))
+    await follow(world)
+    remembered, ask = world.ledger.objects[OBJECT_ID], world.ledger.head_object_by_id
+    await begin_update(world)
+    found = world.ledger.objects[OBJECT_ID]
+    world.ledger.objects[OBJECT_ID] = replace(
+        found, version=1, checksums=UPDATED.checksums, payload_size=900, update=None, secondaries=named(world)
+    )
+
+    async def from_memory(object_id: ObjectId, *, newest: bool = False) -> ChainObject:
+        return await ask(object_id, newest=True) if newest else replace(remembered, status=ObjectStatus.CREATED)
+
+    monkeypatch.setattr(world.ledger, "head_object_by_id", from_memory)
+    await world.collector.tick()
+    assert sorted(group.object.version for group in await world.groups()) == [0, 1]
+    assert len(await world.keys()) == 5  # four of the one, one of the other
 
 
 async def test_an_object_deleted_while_it_arrives_ends_the_stream(world: World) -> None:
