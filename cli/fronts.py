@@ -25,7 +25,7 @@ from sp.runtime.config import CommonConfig, environment_name
 from sp.runtime.log import get_logger
 from sp.runtime.metrics import counter
 from sp.runtime.parts import Parts
-from sp.runtime.process import Runner
+from sp.runtime.process import READY_FILE_VARIABLE, Runner
 
 log = get_logger(__name__)
 
@@ -100,6 +100,7 @@ def overrides(common: CommonConfig, number: int) -> Mapping[str, str]:
         environment_name("gateway", "processes"): "1",
         environment_name("gateway", "reuse_port"): "true",
         environment_name("monitor", "address"): monitor,
+        READY_FILE_VARIABLE: "",  # which names the first process's
     }
 
 

@@ -23,6 +23,10 @@ def test_its_internal_sockets_lie_beside_the_first_ones(tmp_path: Path) -> None:
     assert (found["SP_GATEWAY__PROCESSES"], found["SP_GATEWAY__REUSE_PORT"]) == ("1", "true")
 
 
+def test_it_writes_no_ready_file_over_that_of_the_process_that_starts_it(tmp_path: Path) -> None:
+    assert overrides(configuration(tmp_path), 2)["SP_READY_FILE"] == ""
+
+
 def test_an_internal_tcp_address_becomes_a_socket_for_nobody_calls_it(tmp_path: Path) -> None:
     assert overrides(configuration(tmp_path, uploader="127.0.0.1:9000"), 3)["SP_ENDPOINT__UPLOADER"] == (
         "unix:run/uploader-3.sock"
