@@ -119,7 +119,7 @@ class CheckedBody:
         what the framing's decoder raises, and whatever the body raises.
         """
         if self._decoder is None and self._plan.size is not None and self._plan.size <= SMALL_BYTES:
-            if whole := await self._whole(self._plan.size):
+            if whole := await self._whole():
                 yield whole
         else:
             async with aclosing(self._in_chunks()) as chunks:
@@ -128,17 +128,14 @@ class CheckedBody:
         if at_end is not None:
             await at_end()
 
-    async def _whole(self, size: int) -> bytes:
+    async def _whole(self) -> bytes:
         """A small body, checked."""
-        gathered, whole = Gathered(), b""
+        gathered = Gathered()
         async for chunk in self._body:
             self._received += len(chunk)
             self._check_not_longer()
-            if len(chunk) == size:
-                whole = chunk
-            else:
-                gathered.add(chunk)
-        whole = whole or gathered.joined()
+            gathered.add(chunk)
+        whole = gathered.joined()
         self._hash(whole)
         self._check_end()
         return whole

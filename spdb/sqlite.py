@@ -23,7 +23,7 @@ from spdb.faults import translated
 from spdb.lane import Lane
 from spdb.migrations.upgrade import upgrade
 from spdb.settings import PoolSettings
-from spdb.turns import Turns
+from spdb.turns import Turns, opened_lock
 
 T = TypeVar("T")
 
@@ -102,7 +102,7 @@ def _prepare(path: str, engine: Engine, timeout_s: float) -> None:
 @contextmanager
 def _file_lock(path: str, timeout_s: float) -> Iterator[None]:
     """Alone among all processes until exit. The system lets go of it when its holder dies. DeadlineExceeded."""
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    descriptor = opened_lock(path)
     try:
         deadline = time.monotonic() + timeout_s
         while not _locked(descriptor):

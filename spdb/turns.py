@@ -22,7 +22,7 @@ class Turns:
 
     def __init__(self, path: str) -> None:
         """path: of the file that is written; the locks lie beside it"""
-        self._queue, self._turn = _opened(f"{path}.queue"), _opened(f"{path}.turn")
+        self._queue, self._turn = opened_lock(f"{path}.queue"), opened_lock(f"{path}.turn")
 
     @contextmanager
     def turn(self) -> Iterator[None]:
@@ -42,5 +42,6 @@ class Turns:
         os.close(self._turn)
 
 
-def _opened(path: str) -> int:
+def opened_lock(path: str) -> int:
+    """The descriptor of a file (made when absent) that is there to be locked."""
     return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)

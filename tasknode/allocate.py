@@ -16,7 +16,7 @@ from sp.domain.placement import Candidate, rank
 from sp.runtime.clock import Clock
 from spdb.jobs import Jobs
 from tasknode.onchain import Identity, OnChain
-from tasknode.places import waiting_for_a_block
+from tasknode.places import waiting_aside
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +64,7 @@ class Allocator:
         try:
             return await self.p2p.get_approvals(wanted, needed, self.spares, frozenset())
         except TooFewReachable:
-            async with waiting_for_a_block():
+            async with waiting_aside():
                 await self.clock.sleep(self.reach_wait_s * (0.5 + self.random.random()))
             return await self.p2p.get_approvals(wanted, needed, self.spares, frozenset())
 

@@ -24,7 +24,7 @@ from sp.domain.messages import (
     TxMessage,
 )
 from sp.domain.params import StorageParams
-from tasknode.places import waiting_for_a_block
+from tasknode.places import waiting_aside
 
 
 class Fate(Enum):
@@ -157,7 +157,7 @@ class OnChain:
     async def included(self, tx_hash: TxHash) -> TxResult:
         """The result of a transaction that was broadcast: TxRefused when it failed, TxNotSeen when it did not come."""
         height = (await self.chain.latest_block()).height
-        async with waiting_for_a_block():
+        async with waiting_aside():
             result = await self.chain.wait_tx(tx_hash, height + self.timeout_blocks)
         if result.code != 0:
             raise TxRefused(result.codespace, result.code, result.log)

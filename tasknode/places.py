@@ -113,7 +113,7 @@ class _Place:
 
 
 @asynccontextmanager
-async def waiting_for_a_block() -> AsyncIterator[None]:
+async def waiting_aside() -> AsyncIterator[None]:
     """Around a wait in which a job does nothing and holds nothing. Whoever has no place just waits."""
     place = _PLACE.get()
     if place is None or not place.held:

@@ -13,7 +13,7 @@ from sp.domain.lifecycle import JobEvent
 from sp.domain.messages import MsgSealObject
 from spdb.jobs import Jobs
 from tasknode.onchain import Fate, OnChain
-from tasknode.places import waiting_for_a_block
+from tasknode.places import waiting_aside
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +38,7 @@ class Sealer:
         """Wait for the block with the seal: the job in SEAL_OBJECT_DONE. TxRefused, TxNotSeen."""
         assert job.tx_hash is not None
         height = (await self.chain.latest_block()).height
-        async with waiting_for_a_block():
+        async with waiting_aside():
             result = await self.chain.wait_tx(job.tx_hash, height + self.seal_timeout_blocks)
         if result.code != 0:
             if (

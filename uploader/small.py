@@ -49,12 +49,9 @@ async def put_small(jobs: Jobs, order: PutOrder, body: AsyncIterator[Piece], tra
 
 
 async def _whole(order: PutOrder, body: AsyncIterator[Piece]) -> bytes:
-    gathered, whole = Gathered(), b""
+    gathered = Gathered()
     async for chunk in body:
-        check_size(order, len(whole) + gathered.size + len(chunk))
-        if isinstance(chunk, bytes) and len(chunk) == order.payload_size:
-            whole = chunk
-        else:
-            gathered.add(chunk)
-    check_complete(order, len(whole) + gathered.size)
-    return whole or gathered.joined()
+        check_size(order, gathered.size + len(chunk))
+        gathered.add(chunk)
+    check_complete(order, gathered.size)
+    return gathered.joined()

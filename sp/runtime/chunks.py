@@ -27,7 +27,8 @@ SMALL_BYTES: Final = 1 << 14
 
 
 class Gathered:
-    """Pieces in order. At most one object for each SMALL_BYTES of payload, however small the pieces come."""
+    """Pieces in order. At most one object for each SMALL_BYTES of payload, and one for the first piece, however small
+    the pieces come: what came as one piece is given back as it is."""
 
     def __init__(self) -> None:
         self.pieces: list[Piece] = []
@@ -41,6 +42,8 @@ class Gathered:
             self._open = None
         elif self._open is not None:
             self._open += piece
+        elif not self.pieces and isinstance(piece, bytes):
+            self.pieces.append(piece)
         else:
             self._open = bytearray(piece)
             self.pieces.append(self._open)

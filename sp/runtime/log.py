@@ -149,13 +149,13 @@ def _plain(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> str:
     time, level, what, logger = (event.pop(name, "") for name in ("timestamp", "level", "event", "logger"))
     trace = event.pop("exception", "")
     facts = "".join([f" {name}={_worded(name, value)}" for name, value in event.items()])
-    line = f"{time} [{level:<7}] {_one_line(str(_shown('event', what, NESTING_MAX)))} [{logger}]{facts}"
+    line = f"{time} [{level:<7}] {_one_line(str(_safe('event', what)))} [{logger}]{facts}"
     return f"{line}\n{trace}" if trace else line
 
 
 def _worded(name: str, value: object) -> str:
     """So that a value ends where it ends, and a line too, whatever a stranger has put into them."""
-    shown = REDACTED if _is_secret(name) else value if _is_plain(value) else _shown(name, value, NESTING_MAX)
+    shown = _safe(name, value)
     text = shown if isinstance(shown, str) else repr(shown)
     return text if text.isprintable() and " " not in text and text else repr(text)
 
@@ -179,10 +179,14 @@ def _said_by(service: str) -> Processor:
 
 def redact(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
     """A structlog processor: hides values under secret names, at any depth, and payloads; clips long texts."""
-    return {
-        name: (REDACTED if _is_secret(name) else value) if _is_plain(value) else _shown(name, value, NESTING_MAX)
-        for name, value in event.items()
-    }
+    return {name: _safe(name, value) for name, value in event.items()}
+
+
+def _safe(name: str, value: object) -> object:
+    """The value of a fact as it may be shown. Nearly all are plain."""
+    if _is_plain(value):
+        return REDACTED if _is_secret(name) else value
+    return _shown(name, value, NESTING_MAX)
 
 
 def _is_plain(value: object) -> bool:

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from tasknode.places import Places, waiting_for_a_block
+from tasknode.places import Places, waiting_aside
 from tests.turns import turn
 
 
@@ -45,7 +45,7 @@ class Yard:
 
     async def _job(self, name: str) -> None:
         with self.places.taken():
-            async with waiting_for_a_block():
+            async with waiting_aside():
                 await self.blocks[name].wait()
             self.working.add(name)
             await self.ends[name].wait()
@@ -109,7 +109,7 @@ async def test_a_wait_that_fails_has_its_place_again_for_what_follows() -> None:
     places = Places(1, 1, lambda: None)
     with places.taken():
         with pytest.raises(ValueError, match="refused"):
-            async with waiting_for_a_block():
+            async with waiting_aside():
                 raise ValueError("refused")
         assert places.free == 0
     assert places.free == 1
@@ -117,5 +117,5 @@ async def test_a_wait_that_fails_has_its_place_again_for_what_follows() -> None:
 
 async def test_no_places_take_no_jobs_and_who_has_none_just_waits() -> None:
     assert Places(0, 10, lambda: None).free == 0
-    async with waiting_for_a_block():
+    async with waiting_aside():
         pass
