@@ -16,7 +16,7 @@ from downloader.recovering import ObjectRecoverer
 from downloader.rpc import served
 from downloader.scrub import CHORE, SegmentScrubber
 from downloader.service import DownloaderService
-from piecestore.open import shared_piece_store
+from piecestore.open import shared_notes, shared_piece_store
 from piecestore.small import WithSmallSegments
 from receiver import client as receiver
 from receiver.client import Gatherer, Prover, open_receivers
@@ -49,7 +49,8 @@ async def running(parts: Parts) -> AsyncIterator[DownloaderService]:
     gatherer = Gatherer(signatures, await open_receivers(parts), parts.pool, parts.clock, config.piece_timeout_s)
     budget = ByteBudget(config.rebuild_memory_bytes, "segments being rebuilt, bytes")
     rebuilder = Rebuilder(pieces, jobs, chain, gatherer, best_kernel(), budget)
-    reader = SegmentReader(pieces, ByteBudget(config.read_memory_bytes, "segments read ahead, bytes"))
+    read_ahead = ByteBudget(config.read_memory_bytes, "segments read ahead, bytes")
+    reader = SegmentReader(pieces, read_ahead, await shared_notes(parts))
     objects, cursors = Objects(database, parts.clock), Cursors(database)
     checker = SegmentChecker(reader, rebuilder, signatures)
     auditor = ObjectAuditor(pieces, checker, rebuilder, gatherer, parts.pool, parts.clock)

@@ -4,20 +4,18 @@ A sha256 covers a whole segment, so all of it is read and hashed before its firs
 for the segment, its blocks are kept meanwhile, and handed out and let go of one by one. When many read at once, or
 slowly, and there is no room, they are read again, from the page cache.
 
-A CRC of each block is noted when its segment is verified. A block that is read again, by this reader or by a later one,
-leaves only if it still has the noted one; so a range of a segment that was verified before costs that range alone.
+What this process has hashed before, when it was put or read, is noted (piecestore.notes). Of such a segment a block
+leaves if it still has its noted CRC, so a range of it costs that range alone.
 """
 
 from __future__ import annotations
 
 import hashlib
-from array import array
-from collections import OrderedDict, deque
+from collections import deque
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
-from dataclasses import dataclass
-from typing import Final
 
+from piecestore.notes import BLOCK_BYTES, BlockNotes, Crcs, Unchanged, no_crcs
 from piecestore.store import Absorb, PieceStore
 from sp.crypto.checksums import crc64
 from sp.domain.errors import PieceCorrupt
@@ -26,20 +24,16 @@ from sp.domain.pieces import SegmentKey
 from sp.runtime.limits import ByteBudget
 from sp.runtime.pace import Pace
 
-BLOCK_BYTES: Final = 1024 * 1024
-
-
-NOTED_SEGMENTS: Final = 4096
-"""Whose blocks' CRCs are remembered, the last used ones: about 250 bytes each, for 64 GiB of full segments."""
-
 
 class SegmentReader:
-    """budget: bytes of segments that are verified and not handed out yet, over all readers"""
+    """budget: bytes of segments that are verified and not handed out yet, over all readers
+    notes: of this process
+    """
 
-    def __init__(self, pieces: PieceStore, budget: ByteBudget) -> None:
+    def __init__(self, pieces: PieceStore, budget: ByteBudget, notes: BlockNotes | None = None) -> None:
         self._pieces = pieces
         self._budget = budget
-        self._noted: OrderedDict[tuple[SegmentKey, Checksum], array[int]] = OrderedDict()
+        self._notes = notes or BlockNotes()
 
     async def read(
         self, key: SegmentKey, size: int, checksum: Checksum, start: int, stop: int
@@ -52,7 +46,7 @@ class SegmentReader:
             _check(key, checksum, digest.digest())
             yield memoryview(block)[start:stop]
             return
-        crcs = self._noted.get((key, checksum))
+        crcs = self._notes.of(key, checksum)
         if crcs is None and self._budget.taken_at_once(size):
             way = self._kept(key, size, checksum, start, stop)
         else:
@@ -93,23 +87,21 @@ class SegmentReader:
             self._budget.release(held)
 
     async def _again(
-        self, key: SegmentKey, size: int, checksum: Checksum, start: int, stop: int, crcs: array[int] | None
+        self, key: SegmentKey, size: int, checksum: Checksum, start: int, stop: int, crcs: Crcs | None
     ) -> AsyncGenerator[memoryview, None]:
         """crcs: as noted; None: the segment is yet to be verified"""
         if crcs is None:
             crcs = await self._verify_blocks(key, size, checksum, lambda block: None)
-        else:
-            self._noted.move_to_end((key, checksum))
         for index in range(start // BLOCK_BYTES, -(-stop // BLOCK_BYTES)):
             offset = index * BLOCK_BYTES
-            block = await self._block(key, offset, size, _Expected(key, crcs[index]))
+            block = await self._block(key, offset, size, Unchanged(key, crcs[index]))
             yield memoryview(block)[max(0, start - offset) : stop - offset]
 
     async def _verify_blocks(
         self, key: SegmentKey, size: int, checksum: Checksum, keep: Callable[[bytes], object]
-    ) -> array[int]:
+    ) -> Crcs:
         """Read and hash the whole segment, block by block. The blocks' CRCs, noted."""
-        digest, crcs = hashlib.sha256(), array("Q")
+        digest, crcs = hashlib.sha256(), no_crcs()
 
         def absorb(block: bytes) -> None:
             digest.update(block)
@@ -118,26 +110,11 @@ class SegmentReader:
         for offset in range(0, size, BLOCK_BYTES):
             keep(await self._block(key, offset, size, absorb))
         _check(key, checksum, digest.digest())
-        self._noted[key, checksum] = crcs
-        if len(self._noted) > NOTED_SEGMENTS:
-            self._noted.popitem(last=False)
+        self._notes.note(key, checksum, crcs)
         return crcs
 
     async def _block(self, key: SegmentKey, offset: int, size: int, absorb: Absorb) -> bytes:
         return await self._pieces.get(key, offset, min(offset + BLOCK_BYTES, size), absorb)
-
-
-@dataclass(frozen=True, slots=True)
-class _Expected:
-    """PieceCorrupt unless a block is as it was when its segment was verified. Runs in the thread that reads it."""
-
-    key: SegmentKey
-    crc: int
-
-    def __call__(self, block: bytes) -> None:
-        crc = crc64(block)
-        if crc != self.crc:
-            raise PieceCorrupt(str(self.key), f"crc64 {self.crc:016x}", f"crc64 {crc:016x} when read again")
 
 
 def _check(key: SegmentKey, expected: Checksum, actual: bytes) -> None:

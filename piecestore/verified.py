@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 
+from piecestore.notes import BLOCK_BYTES, BlockNotes, Unchanged, no_crcs
 from piecestore.store import Buffer, PieceStore
+from sp.crypto.checksums import crc64
 from sp.domain.errors import PieceCorrupt
 from sp.domain.ids import Checksum
 from sp.domain.pieces import PieceKey
@@ -22,6 +24,22 @@ async def read_verified(store: PieceStore, key: PieceKey, checksum: Checksum) ->
     return await store.get(key, absorb=lambda piece: check_piece(key, piece, checksum))
 
 
-async def read_verified_into(store: PieceStore, key: PieceKey, checksum: Checksum, buffer: memoryview) -> None:
-    """The same, of a piece of len(buffer) bytes. ShortPiece, too."""
-    await store.get_into(key, buffer, lambda piece: check_piece(key, piece, checksum))
+async def read_verified_into(
+    store: PieceStore, key: PieceKey, checksum: Checksum, buffer: memoryview, notes: BlockNotes
+) -> None:
+    """The same, of a piece of len(buffer) bytes. ShortPiece, too. What was noted of it is compared instead of hashing;
+    else it is noted now."""
+    noted, crcs = notes.of(key, checksum), no_crcs()
+
+    def absorb(piece: memoryview) -> None:
+        blocks = [piece[start : start + BLOCK_BYTES] for start in range(0, len(piece), BLOCK_BYTES)]
+        if noted is not None:
+            for block, crc in zip(blocks, noted, strict=True):
+                Unchanged(key, crc)(block)
+        else:
+            check_piece(key, piece, checksum)
+            crcs.extend(map(crc64, blocks))
+
+    await store.get_into(key, buffer, absorb)
+    if noted is None:
+        notes.note(key, checksum, crcs)

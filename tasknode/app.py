@@ -9,7 +9,7 @@ from chain.client import Chain
 from chain.open import open_chain
 from downloader import client as downloader
 from p2p import client as p2p
-from piecestore.open import shared_piece_store
+from piecestore.open import shared_notes, shared_piece_store
 from piecestore.small import WithSmallSegments
 from receiver.client import open_receivers
 from signer import client as signer
@@ -86,7 +86,7 @@ async def _pipeline(
     peers = await p2p.connect(parts)
     budget = ByteBudget(config.memory_bytes, "segments being replicated, bytes")
     pieces = WithSmallSegments(await shared_piece_store(parts), SmallSegments(database))
-    feeder = ColumnFeeder(pieces, parts.pool, best_kernel(), budget)
+    feeder = ColumnFeeder(pieces, parts.pool, best_kernel(), budget, notes=await shared_notes(parts))
     receivers = await open_receivers(parts)
     return Pipeline(
         jobs=jobs,

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from piecestore.notes import BlockNotes
 from piecestore.store import PieceStore
 from piecestore.verified import read_verified_into
 from receiver.client import GroupSender, Receipt
@@ -122,6 +123,7 @@ class ColumnFeeder:
     """Codes segments once and feeds all columns of a pass, at bounded memory: a slow secondary slows the reading.
 
     pace: of reading, for work that has time; rebuilt: a segment that cannot be read here, from whoever has its pieces
+    notes: of this process
     """
 
     pieces: PieceStore
@@ -131,6 +133,7 @@ class ColumnFeeder:
     pace: Pace | None = None
     rebuilt: Callable[[Job, SegmentIndex], Awaitable[bytes]] | None = None
     memory: SegmentMemory = field(default_factory=SegmentMemory)
+    notes: BlockNotes = field(default_factory=BlockNotes)
 
     async def feed(self, job: Job, columns: list[Column]) -> None:
         """Drive one pass; afterwards each column has a receipt or an error. Raises only what is our own fault."""
@@ -185,7 +188,7 @@ class ColumnFeeder:
         """`segment`, filled; or the bytes that were rebuilt, when it cannot be."""
         try:
             key = SegmentKey(job.id, index)
-            await read_verified_into(self.pieces, key, job.segment_checksums[index], segment)
+            await read_verified_into(self.pieces, key, job.segment_checksums[index], segment, self.notes)
         except (PieceNotFound, ShortPiece, PieceCorrupt, StoreFailed):
             if self.rebuilt is None:
                 raise

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from piecestore.open import shared_piece_store
+from piecestore.open import shared_notes, shared_piece_store
 from piecestore.small import WithSmallSegments
 from piecestore.store import PieceStore
 from sp.domain.ids import UploadId
@@ -82,6 +82,7 @@ async def running_multipart(
             uploader.admission,
             tasks,
             asyncio.Semaphore(config.max_completions),
+            await shared_notes(parts),
         )
     finally:
         await tasks.close()

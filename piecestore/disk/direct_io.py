@@ -13,9 +13,9 @@ import os
 from collections import deque
 from typing import Final
 
+from piecestore.notes import BLOCK_BYTES
 from sp.runtime.mapped import HUGE_PAGE_BYTES, mapped
 
-BLOCK_BYTES: Final = HUGE_PAGE_BYTES // 2
 ALIGNMENT_BYTES: Final = 4096
 MIN_DIRECT_BYTES: Final = 128 << 10
 """Pieces below it are written through the page cache. Measured (README.md): small pieces are seldom a multiple of 4096

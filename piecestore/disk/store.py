@@ -17,6 +17,7 @@ from piecestore.disk.layout import Layout, key_at
 from piecestore.disk.sync import ShardDirectories, make_directories, store_errors, sync_directory
 from piecestore.disk.temporary import TemporaryPiece, create_locked, discard, sweep
 from piecestore.disk.writer import DiskWriter
+from piecestore.notes import BlockNotes
 from piecestore.ranges import exact_stop
 from piecestore.store import Absorb, Buffer
 from sp.domain.errors import PieceNotFound, ShortPiece
@@ -36,16 +37,17 @@ log = structlog.get_logger(__name__)
 
 @asynccontextmanager
 async def open_disk_store(
-    root: Path, executor: Executor | None = None, *, direct_io: bool = True
+    root: Path, executor: Executor | None = None, *, direct_io: bool = True, notes: BlockNotes | None = None
 ) -> AsyncIterator[DiskStore]:
     """Make the directories, remove what crashed writers left, find out about direct I/O. StoreFull, StoreFailed.
 
     executor: runs all blocking work, and belongs to the caller; None: the event loop's own, bounded one
+    notes: gets what is written
     """
     loop = asyncio.get_running_loop()
     layout, direct, swept = await loop.run_in_executor(executor, _prepare, root, direct_io)
     log.info("piece_store_open", root=str(layout.root), direct_io=direct, abandoned_writes_removed=swept)
-    yield DiskStore(layout, executor, direct_io=direct)
+    yield DiskStore(layout, executor, direct_io=direct, notes=notes)
 
 
 def _prepare(root: Path, direct_io: bool) -> tuple[Layout, bool, int]:
@@ -64,17 +66,21 @@ class DiskStore:
     """See PieceStore for the contract. `open_disk_store` prepares what this takes for granted: the directories, and
     whether the file system takes direct writes. Holds no file open between calls."""
 
-    def __init__(self, layout: Layout, executor: Executor | None = None, *, direct_io: bool) -> None:
+    def __init__(
+        self, layout: Layout, executor: Executor | None = None, *, direct_io: bool, notes: BlockNotes | None = None
+    ) -> None:
         self._layout = layout
         self._executor = executor
         self._direct_io = direct_io
         self._shards = ShardDirectories(layout.root)
         self._blocks = BlockPool()
+        self._notes = notes or BlockNotes()
 
     @asynccontextmanager
     async def writer(self, key: PieceKey) -> AsyncIterator[DiskWriter]:
         temporary = TemporaryPiece(STORE, self._layout.temporary, direct_io=self._direct_io)
-        writer = DiskWriter(temporary, self._layout.path(key), self._shards, self._blocks, self._executor)
+        target = self._layout.path(key)
+        writer = DiskWriter(key, temporary, target, self._shards, self._blocks, self._executor, self._notes)
         try:
             yield writer
         finally:

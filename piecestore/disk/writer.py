@@ -9,12 +9,15 @@ from concurrent.futures import Executor
 from pathlib import Path
 from typing import TypeVar, TypeVarTuple
 
-from piecestore.disk.direct_io import BLOCK_BYTES, BlockPool
+from piecestore.disk.direct_io import BlockPool
 from piecestore.disk.sync import ShardDirectories
 from piecestore.disk.temporary import TemporaryPiece
+from piecestore.notes import BLOCK_BYTES, BlockNotes, no_crcs
 from piecestore.store import Buffer
+from sp.crypto.checksums import crc64
 from sp.domain.errors import StoreFailed
 from sp.domain.ids import Checksum
+from sp.domain.pieces import PieceKey
 
 Ts = TypeVarTuple("Ts")
 T = TypeVar("T")
@@ -24,23 +27,28 @@ class DiskWriter:
     """Collects chunks into blocks of 1 MiB; each full block is hashed and written by one job in the executor while the
     next one fills. So at most two blocks (2 MiB) are held, whatever the piece's size, and order is kept
     because a block is handed over only when the one before is done. The last block and the commit are one job, so a
-    piece of one block costs one.
+    piece of one block costs one. What the blocks were is noted once the piece is committed.
     """
 
     def __init__(
         self,
+        key: PieceKey,
         temporary: TemporaryPiece,
         target: Path,
         shards: ShardDirectories,
         blocks: BlockPool,
         executor: Executor | None,
+        notes: BlockNotes,
     ) -> None:
+        self._key = key
         self._temporary = temporary
         self._target = target
         self._shards = shards
         self._blocks = blocks
         self._executor = executor
+        self._notes = notes
         self._hasher = hashlib.sha256()
+        self._crcs = no_crcs()
         self._filling: memoryview | None = None
         self._filled = 0
         self._other: memoryview | None = None
@@ -73,6 +81,7 @@ class DiskWriter:
         last = self._filling[: self._filled] if self._filling is not None else memoryview(b"")
         checksum = await self._run(self._finish, last)
         self._committed = True
+        self._notes.note(self._key, checksum, self._crcs)
         return checksum
 
     async def close(self) -> None:
@@ -111,11 +120,11 @@ class DiskWriter:
 
     def _absorb(self, block: memoryview) -> None:
         self._hasher.update(block)
+        self._crcs.append(crc64(block))
         self._temporary.write(block)
 
     def _finish(self, last: memoryview) -> Checksum:
-        self._hasher.update(last)
-        self._temporary.write(last)
+        self._absorb(last)
         checksum = self._hasher.digest()
         self._temporary.publish(self._target, checksum, self._shards)
         return Checksum(checksum)

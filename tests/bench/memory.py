@@ -34,8 +34,8 @@ from cli.bench.usage import reset_peaks, usage_of
 from cli.output import note, print_table
 from cli.testnet.layout import Network
 from downloader.config import DownloaderConfig
-from downloader.reading import BLOCK_BYTES
 from gateway.http_protocol import UNWANTED_BODY_BYTES
+from piecestore.notes import BLOCK_BYTES
 from sp.runtime import config
 from tests.bench.compare.singles import network_pids, until_sealed
 from tests.bench.compare.targets import ONE_PROCESS, Target, network, restart, sp_target

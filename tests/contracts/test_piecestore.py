@@ -20,6 +20,7 @@ from piecestore.disk import open_disk_store
 from piecestore.disk.writer import DiskWriter
 from piecestore.faulty import FaultyStore
 from piecestore.memory import MemoryStore, MemoryWriter
+from piecestore.notes import BlockNotes
 from piecestore.small import WithSmallSegments
 from piecestore.store import Buffer, PieceStore, PieceWriter
 from piecestore.verified import read_verified, read_verified_into
@@ -350,10 +351,10 @@ async def test_a_piece_is_read_into_memory_that_the_caller_has(store: PieceStore
     absorbed: list[bytes] = []
     await store.get_into(KEY, memoryview(room)[1:6], lambda read: absorbed.append(bytes(read)))
     assert (bytes(room), absorbed) == (b"\x0001234\0\0\0\0\0\0", [b"01234"])
-    await read_verified_into(store, KEY, checksum, memoryview(room)[:10])
+    await read_verified_into(store, KEY, checksum, memoryview(room)[:10], BlockNotes())
     assert room[:10] == b"0123456789"
     with pytest.raises(PieceCorrupt):
-        await read_verified_into(store, KEY, _checksum(b"another"), memoryview(room)[:10])
+        await read_verified_into(store, KEY, _checksum(b"another"), memoryview(room)[:10], BlockNotes())
     with pytest.raises(ShortPiece):
         await store.get_into(KEY, memoryview(room)[:11])
     with pytest.raises(PieceNotFound):

@@ -7,8 +7,9 @@ import hashlib
 import threading
 from collections.abc import Awaitable
 
-from downloader.reading import BLOCK_BYTES, SegmentReader
+from downloader.reading import SegmentReader
 from piecestore.memory import MemoryStore
+from piecestore.notes import BLOCK_BYTES
 from receiver.damage import FIRST_PAUSE_S, LONGEST_PAUSE_S, DamagedPieces
 from sp.domain.ids import Checksum, JobId, ObjectId, RedundancyIndex, SegmentIndex
 from sp.domain.pieces import SegmentKey

@@ -8,9 +8,10 @@ from random import Random
 
 import pytest
 
-from downloader.reading import BLOCK_BYTES, SegmentReader
+from downloader.reading import SegmentReader
 from piecestore.faulty import FaultyStore
 from piecestore.memory import MemoryStore
+from piecestore.notes import BLOCK_BYTES
 from piecestore.store import Absorb
 from sp.domain.errors import PieceCorrupt, ShortPiece
 from sp.domain.ids import Checksum, JobId, SegmentIndex

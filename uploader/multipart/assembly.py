@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections.abc import AsyncGenerator, Iterable
-from typing import Final
+from contextlib import aclosing
 
+from piecestore.notes import BLOCK_BYTES, BlockNotes, Crcs, Unchanged
 from piecestore.store import PieceStore
 from sp.domain.errors import PieceCorrupt
 from sp.domain.ids import Checksum
@@ -14,19 +15,27 @@ from sp.domain.multipart import Part
 from sp.domain.pieces import StagedKey
 from sp.runtime.pool import CpuPool
 
-BLOCK_BYTES: Final = 1024 * 1024
 
-
-async def payload_of(parts: Iterable[Part], pieces: PieceStore, pool: CpuPool) -> AsyncGenerator[bytes, None]:
+async def payload_of(
+    parts: Iterable[Part], pieces: PieceStore, pool: CpuPool, notes: BlockNotes
+) -> AsyncGenerator[bytes, None]:
     """Their bytes in blocks; two are held at a time. PieceNotFound, ShortPiece, or PieceCorrupt at the end of a piece
     that is damaged: what was yielded of it must come to nothing then, as a put whose body raises does."""
     for part in parts:
         for key, size, checksum in part.pieces():
-            async for block in _piece(pieces, pool, key, size, checksum):
-                yield block
+            crcs = notes.of(key, checksum)
+            way = _hashed(pieces, pool, key, size, checksum) if crcs is None else _unchanged(pieces, key, size, crcs)
+            async with aclosing(way) as blocks:
+                async for block in blocks:
+                    yield block
 
 
-async def _piece(
+async def _unchanged(pieces: PieceStore, key: StagedKey, size: int, crcs: Crcs) -> AsyncGenerator[bytes, None]:
+    for offset, crc in zip(range(0, size, BLOCK_BYTES), crcs, strict=True):
+        yield await pieces.get(key, offset, min(offset + BLOCK_BYTES, size), Unchanged(key, crc))
+
+
+async def _hashed(
     pieces: PieceStore, pool: CpuPool, key: StagedKey, size: int, checksum: Checksum
 ) -> AsyncGenerator[bytes, None]:
     digest = hashlib.sha256()

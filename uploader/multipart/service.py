@@ -12,6 +12,7 @@ from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 from typing import Final
 
+from piecestore.notes import BlockNotes
 from piecestore.store import PieceStore
 from sp.domain.errors import InvalidPart, NoSuchUpload, ServiceUnavailable, UploadCompleting, UploadMoved
 from sp.domain.ids import UploadId
@@ -57,6 +58,7 @@ class MultipartService:
     admission: of parts; the one of whole puts
     tasks: own the completions, which outlive the requests that asked for them
     turns: completions at work at once; the others wait, under their lease
+    notes: of this process
     """
 
     pieces: PieceStore
@@ -68,6 +70,7 @@ class MultipartService:
     admission: Admission
     tasks: Tasks
     turns: asyncio.Semaphore
+    notes: BlockNotes
     _completing: dict[UploadId, asyncio.Task[None]] = field(default_factory=dict)
 
     async def create(self, order: UploadOrder) -> Upload:
@@ -151,7 +154,7 @@ class MultipartService:
 
         size = assembly.payload_size if order.payload_size is None else order.payload_size
         whole = replace(order, payload_size=size, headers={**order.headers, **assembly.headers})
-        async with aclosing(payload_of(assembly.parts, self.pieces, self.pool)) as payload:
+        async with aclosing(payload_of(assembly.parts, self.pieces, self.pool, self.notes)) as payload:
             receipt = await self.uploader.put_and(finish, whole, payload)
         return replace(
             claimed,
