@@ -5,7 +5,8 @@ from itertools import pairwise
 
 import pytest
 
-from piecestore.disk.direct_io import BLOCK_BYTES, BlockPool
+from piecestore.disk.direct_io import BlockPool
+from piecestore.notes import BLOCK_BYTES
 from sp.runtime.mapped import HUGE_PAGE_BYTES, mapped
 
 
