@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Final
 
 from piecestore.disk.direct_io import MIN_DIRECT_BYTES, set_direct, write_block
-from piecestore.notes import BLOCK_BYTES
 from piecestore.disk.sync import ShardDirectories, store_errors, sync_directory
+from piecestore.notes import BLOCK_BYTES
 from sp.domain.errors import PieceExists, StoreFailed
 
 _PUBLISH_ATTEMPTS: Final = 8

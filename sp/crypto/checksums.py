@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, Protocol
 
 from awscrt import checksums as crt
+from isal.isal_zlib import crc32
 
 from sp.crypto.buffers import Buffer
 
@@ -46,7 +46,7 @@ class Algorithm:
 ALGORITHMS: Final[dict[str, Algorithm]] = {
     algorithm.name: algorithm
     for algorithm in (
-        Algorithm("crc32", 4, lambda: Crc(lambda chunk, crc: zlib.crc32(chunk, crc), 4)),  # twice as fast as awscrt's
+        Algorithm("crc32", 4, lambda: Crc(crc32, 4)),  # ten times as fast as zlib's and awscrt's
         Algorithm("crc32c", 4, lambda: Crc(crt.crc32c, 4)),
         Algorithm("crc64nvme", 8, lambda: Crc(crt.crc64nvme, 8)),
         Algorithm("sha1", 20, lambda: hashlib.sha1(usedforsecurity=False)),
