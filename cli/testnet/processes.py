@@ -1,5 +1,5 @@
-"""Starting, finding and ending processes by name. A process is never signalled by its number alone: the number may
-have been given to another one since."""
+"""Processes by name: how one is started, found and ended. A process is never signalled by its number alone: the
+number may have been given to another one since."""
 
 from __future__ import annotations
 
@@ -8,10 +8,9 @@ import json
 import os
 import select
 import signal
-import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -89,25 +88,13 @@ class Launch:
 
 @dataclass(frozen=True, slots=True)
 class Started:
+    """pid: nobody else's before `exit_code` is called
+    exit_code: waits for its end; below 0 when a signal ended it
+    """
+
     launch: Launch
-    process: subprocess.Popen[bytes]
-
-
-def start(launch: Launch, environ: Mapping[str, str]) -> Started:
-    """In a session of its own, so that no Ctrl-C of this terminal reaches it."""
-    launch.log.parent.mkdir(parents=True, exist_ok=True)
-    launch.ready.unlink(missing_ok=True)
-    with launch.log.open("ab") as log:
-        process = subprocess.Popen(  # noqa: S603 - our own interpreter on our own modules
-            launch.command,
-            cwd=launch.folder,
-            env={**environ, READY_FILE_VARIABLE: str(launch.ready)},
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-            start_new_session=True,
-        )
-    return Started(launch, process)
+    pid: int
+    exit_code: Callable[[], int]
 
 
 def wait_ready(started: Sequence[Started], timeout_s: float) -> None:
@@ -116,13 +103,13 @@ def wait_ready(started: Sequence[Started], timeout_s: float) -> None:
     with contextlib.ExitStack() as stack:
         waiting: dict[int, Started] = {}
         for each in started:
-            handle = os.pidfd_open(each.process.pid)  # our child: the number is its own until we ask for its exit code
+            handle = os.pidfd_open(each.pid)
             stack.callback(os.close, handle)
             waiting[handle] = each
         while waiting:
             ended, _, _ = select.select(list(waiting), [], [], _LOOK_EVERY_S)
             for handle in ended:
-                raise _failure(waiting[handle], _ending(waiting[handle].process))
+                raise _failure(waiting[handle], _ending(waiting[handle].exit_code()))
             waiting = {h: each for h, each in waiting.items() if not each.launch.ready.exists()}
             if waiting and time.monotonic() > deadline:
                 raise _failure(next(iter(waiting.values())), f"was not ready after {timeout_s:.0f} s")
@@ -182,8 +169,7 @@ def python(*arguments: str) -> tuple[str, ...]:
     return (sys.executable, "-P", "-m", *arguments)
 
 
-def _ending(process: subprocess.Popen[bytes]) -> str:
-    code = process.wait()
+def _ending(code: int) -> str:
     return f"was ended by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
 
 

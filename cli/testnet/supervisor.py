@@ -14,7 +14,8 @@ from cli.errors import NetworkDiffers
 from cli.run import serving
 from cli.testnet import layout
 from cli.testnet.layout import CHAIN, Network
-from cli.testnet.processes import Launch, ProcessBook, ProcessId, Started, python, start, stop, wait_ready
+from cli.testnet.nursery import Nursery
+from cli.testnet.processes import Launch, ProcessBook, ProcessId, Started, python, stop, wait_ready
 
 START_TIMEOUT_S: Final = 60.0
 GRACE_S: Final = 30.0
@@ -55,12 +56,13 @@ def start_processes(testnet: Network, names: Sequence[str]) -> list[Started]:
     book = process_book(testnet)
     started: list[Started] = []
     try:
-        for name in names:
-            if book.running(name) is None:
-                each = start(_launch(testnet, name), _environment())
-                started.append(each)
-                book.record(name, each.process.pid)
-        wait_ready(started, START_TIMEOUT_S)
+        with Nursery(_environment(), testnet.dir / "process" / "nursery.log") as nursery:
+            for name in names:
+                if book.running(name) is None:
+                    each = nursery.start(_launch(testnet, name))
+                    started.append(each)
+                    book.record(name, each.pid)
+            wait_ready(started, START_TIMEOUT_S)
     except BaseException:
         stop_processes(testnet, [each.launch.name for each in started], kill=True)
         raise

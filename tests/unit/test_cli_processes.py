@@ -1,51 +1,128 @@
 """Processes of a test network: found by what they are, not by a number alone."""
 
 import os
+import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
 
+import cli
 from cli.errors import NoFreePorts, NoSuchProcess, NoTestnet, ProcessFailed
 from cli.testnet import layout
 from cli.testnet.layout import Account, Network, NetworkSp
+from cli.testnet.nursery import Nursery
 from cli.testnet.ports import claimed_ports
-from cli.testnet.processes import Launch, ProcessBook, Started, identity, log_tail, start, stop, wait_ready
+from cli.testnet.processes import Launch, ProcessBook, Started, identity, log_tail, python, stop, wait_ready
 
 READY = "import os, pathlib; pathlib.Path(os.environ['SP_READY_FILE']).write_text('ready')"
 WAIT = "import signal; signal.pause()"
 DEAF = f"import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); {READY}; {WAIT}"
 
 
+@dataclass
 class Launcher:
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.started: list[Started] = []
+    """Starts programs as a network's processes are started. modules: where the nursery's children look for them"""
 
-    def __call__(self, name: str, program: str) -> Started:
-        command = (sys.executable, "-c", program)
+    nursery: Nursery
+    modules: Path
+    folder: Path
+    started: list[Started] = field(default_factory=list)
+    ended: list[Started] = field(default_factory=list)
+
+    def __call__(self, name: str, program: str, *arguments: str) -> Started:
+        module = f"{name}_of_{self.folder.name.replace('-', '_')}"
+        (self.modules / f"{module}.py").write_text(program)
+        command = python(module, *arguments)
         launch = Launch(name, command, self.folder, self.folder / f"{name}.log", self.folder / f"{name}.ready")
-        self.started.append(start(launch, os.environ))
+        self.started.append(self.nursery.start(launch))
         return self.started[-1]
+
+    def exit_code(self, started: Started) -> int:
+        self.ended.append(started)
+        return started.exit_code()
+
+    def kill_all(self) -> None:
+        for each in self.started:
+            if each not in self.ended and identity(each.pid) is not None:
+                os.kill(each.pid, signal.SIGKILL)
+
+
+@pytest.fixture(scope="module")
+def modules(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("modules")
+
+
+@pytest.fixture(scope="module")
+def new_nursery(modules: Path) -> Callable[[], Nursery]:
+    path = os.pathsep.join([str(Path(cli.__file__).parents[1]), str(modules)])
+    return lambda: Nursery({**os.environ, "PYTHONPATH": path, "PYTHONUNBUFFERED": "1"}, modules / "nursery.log")
+
+
+@pytest.fixture(scope="module")
+def nursery(new_nursery: Callable[[], Nursery]) -> Iterator[Nursery]:
+    with new_nursery() as opened:
+        yield opened
 
 
 @pytest.fixture
-def launch(tmp_path: Path) -> Iterator[Launcher]:
-    launcher = Launcher(tmp_path)
+def launch(nursery: Nursery, modules: Path, tmp_path: Path) -> Iterator[Launcher]:
+    launcher = Launcher(nursery, modules, tmp_path)
     yield launcher
-    for each in launcher.started:
-        each.process.kill()
-        each.process.wait(timeout=10)
+    launcher.kill_all()
+
+
+# --- the nursery
+
+
+def test_a_process_is_what_its_command_says(launch: Launcher, tmp_path: Path) -> None:
+    program = f"import os, sys; print(sys.argv[1:], os.getcwd(), os.getsid(0), sys.stdin.read()); {READY}; {WAIT}"
+    started = launch("one", program, "--config", "sp.toml")
+    wait_ready([started], 20)
+    assert (tmp_path / "one.log").read_text() == f"['--config', 'sp.toml'] {tmp_path} {started.pid} \n"
+    command = Path(f"/proc/{started.pid}/cmdline").read_bytes().rstrip(b"\0").decode()
+    assert command == " ".join(started.launch.command)
+
+
+def test_processes_share_nothing_that_one_of_them_changes(launch: Launcher) -> None:
+    changes = f"import gateway.app; gateway.app.changed = True; {READY}; {WAIT}"
+    looks = f"import gateway.app; assert not hasattr(gateway.app, 'changed'); {READY}; {WAIT}"
+    wait_ready([launch("changes", changes)], 20)
+    wait_ready([launch("looks", looks)], 20)
+
+
+def test_processes_go_on_when_their_nursery_has_ended(
+    new_nursery: Callable[[], Nursery], modules: Path, tmp_path: Path
+) -> None:
+    with new_nursery() as short_lived:
+        launcher = Launcher(short_lived, modules, tmp_path)
+        started = launcher("lasting", f"{READY}; {WAIT}")
+        wait_ready([started], 20)
+    try:
+        assert identity(started.pid) is not None
+    finally:
+        launcher.kill_all()
+
+
+def test_a_nursery_that_ends_says_why(modules: Path, tmp_path: Path) -> None:
+    (tmp_path / "cli").mkdir()
+    (tmp_path / "cli" / "__init__.py").write_text("raise ValueError('a broken installation')")
+    environ = {**os.environ, "PYTHONPATH": str(tmp_path)}
+    with pytest.raises(ProcessFailed, match="a broken installation"), Nursery(environ, tmp_path / "log") as broken:
+        Launcher(broken, modules, tmp_path)("never", WAIT)
+
+
+# --- starting and stopping
 
 
 def test_starting_ends_when_all_have_said_that_they_serve(launch: Launcher) -> None:
     both = [launch("one", f"{READY}; {WAIT}"), launch("two", f"{READY}; {WAIT}")]
     wait_ready(both, 20)
-    assert [each.process.poll() for each in both] == [None, None]
+    assert all(identity(each.pid) is not None for each in both)
 
 
 def test_a_process_that_dies_at_its_start_is_reported_at_once_with_its_last_words(launch: Launcher) -> None:
@@ -69,7 +146,7 @@ def test_an_old_ready_file_does_not_count(launch: Launcher, tmp_path: Path) -> N
 
 def test_a_recorded_process_is_found_until_it_ends(launch: Launcher, tmp_path: Path) -> None:
     book = ProcessBook(tmp_path / "process")
-    process = launch("sp0", WAIT).process
+    process = launch("sp0", WAIT)
     book.record("sp0", process.pid)
     found = book.running("sp0")
     assert found is not None
@@ -81,12 +158,12 @@ def test_a_recorded_process_is_found_until_it_ends(launch: Launcher, tmp_path: P
 def test_a_process_that_got_a_recorded_number_later_is_neither_found_nor_signalled(
     launch: Launcher, tmp_path: Path
 ) -> None:
-    process = launch("stranger", WAIT).process
+    process = launch("stranger", WAIT)
     now = identity(process.pid)
     assert now is not None
     earlier = replace(now, started="an-earlier-boot/1")
     stop([earlier], kill=True, grace_s=1)
-    assert process.poll() is None
+    assert identity(process.pid) == now
     (tmp_path / "process").mkdir()
     (tmp_path / "process" / "sp0.json").write_text(f'{{"pid": {process.pid}, "started": "an-earlier-boot/1"}}')
     assert ProcessBook(tmp_path / "process").running("sp0") is None
@@ -95,10 +172,10 @@ def test_a_process_that_got_a_recorded_number_later_is_neither_found_nor_signall
 def test_who_does_not_listen_to_sigterm_is_killed_after_the_grace(launch: Launcher) -> None:
     deaf = launch("deaf", DEAF)
     wait_ready([deaf], 20)
-    process = identity(deaf.process.pid)
+    process = identity(deaf.pid)
     assert process is not None
     stop([process], kill=False, grace_s=0.2)
-    assert deaf.process.wait(timeout=10) == -9
+    assert launch.exit_code(deaf) == -9
 
 
 def test_no_process_has_the_identity_of_one_that_ended() -> None:

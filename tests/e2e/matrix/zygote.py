@@ -1,6 +1,4 @@
-"""Starting the network's processes by fork from one that has imported everything, so that a start costs tens of
-milliseconds and not seconds of a core. Each is a process of its own all the same: forked before anything was opened or
-any thread begun, in its own session, running `python -m MODULE ARGUMENTS` as its command line says.
+"""The nursery of a network (cli.testnet.nursery) for the matrix: its processes have failpoints, and end with it.
 
 `python -m tests.e2e.matrix.zygote` reads orders from stdin, one JSON object a line, and answers each with a pid. When
 stdin ends, it kills what it has started and ends.
@@ -13,19 +11,15 @@ import gc
 import importlib
 import json
 import os
-import runpy
 import signal
 import subprocess
 import sys
-import traceback
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Final, NoReturn
 
+from cli.testnet.nursery import PRELOADED, become
+from cli.testnet.processes import python
 from tests.e2e.matrix import failpoints
-
-SERVICES: Final = ("gateway", "uploader", "downloader", "tasknode", "receiver", "signer", "p2p")
-_PRELOADED: Final = ("cli.run", "chain.dev.app", *(f"{service}.app" for service in SERVICES))
 
 
 class Zygote:
@@ -43,8 +37,7 @@ class Zygote:
     ) -> int:
         """The pid of a new process. arguments: what follows `python -m`"""
         order = {
-            "name": name,
-            "arguments": arguments,
+            "start": python(*arguments),
             "folder": str(folder),
             "log": str(log),
             "environ": {**more, "SP_READY_FILE": str(ready), failpoints.PROCESS_VARIABLE: name},
@@ -66,7 +59,7 @@ class Zygote:
 
 
 def main() -> None:
-    for module in _PRELOADED:
+    for module in PRELOADED:
         importlib.import_module(module)
     failpoints.install()
     gc.collect()
@@ -77,7 +70,9 @@ def main() -> None:
         order = json.loads(line)
         pid = os.fork()
         if not pid:
-            _become(order)
+            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+            become(order)
+            return
         children.append(pid)
         print(pid, flush=True)
     for pid in children:
@@ -93,31 +88,6 @@ def _is_ours(pid: int) -> bool:
     except FileNotFoundError:
         return False
     return int(stat.rpartition(")")[2].split()[1]) == os.getpid()
-
-
-def _become(order: dict[str, Any]) -> NoReturn:
-    code = 1
-    try:
-        os.setsid()
-        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-        os.chdir(order["folder"])
-        null = os.open(os.devnull, os.O_RDONLY)
-        log = os.open(order["log"], os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-        for target, source in ((0, null), (1, log), (2, log)):
-            os.dup2(source, target)
-        os.environ.update(order["environ"])
-        module, *arguments = order["arguments"]
-        sys.argv = [module, *arguments]
-        runpy.run_module(module, run_name="__main__", alter_sys=True)
-        code = 0
-    except SystemExit as ending:
-        code = ending.code if isinstance(ending.code, int) else 1
-    except BaseException:  # noqa: BLE001 - the last of this process
-        traceback.print_exc()
-    finally:
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(code)
 
 
 if __name__ == "__main__":
