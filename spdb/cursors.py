@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
-from sqlalchemy import Connection, select, update
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy import Connection, bindparam, select, update
 
 from spdb.database import Database
 from spdb.models.cursors import cursors
+from spdb.prepared import Prepared, for_dialects
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,9 +19,7 @@ class Cursors:
 
     async def get(self, name: str) -> int:
         """0 when it was never set."""
-        return await self.db.read(
-            lambda c: c.execute(select(cursors.c.value).where(cursors.c.name == name)).scalar() or 0
-        )
+        return await self.db.read(lambda c: _get(c, name))
 
     async def set(self, name: str, value: int) -> None:
         """Remember `value`, durably."""
@@ -73,16 +71,30 @@ class Position:
         self._at = None
 
 
+def _upsert(dialect: Any) -> Any:
+    statement = dialect.insert(cursors)
+    return statement.on_conflict_do_update(index_elements=[cursors.c.name], set_={"value": statement.excluded.value})
+
+
+_GET: Final = Prepared(select(cursors.c.value).where(cursors.c.name == bindparam("b_name")))
+_SET: Final = for_dialects(_upsert)
+_ADD: Final = for_dialects(lambda dialect: dialect.insert(cursors).on_conflict_do_nothing())
+_SWAP: Final = Prepared(
+    update(cursors)
+    .where(cursors.c.name == bindparam("b_name"), cursors.c.value == bindparam("b_expected"))
+    .values(value=bindparam("b_value"))
+)
+
+
+def _get(connection: Connection, name: str) -> int:
+    row = _GET.first(connection, {"b_name": name})
+    return 0 if row is None else int(row.value)
+
+
 def _set(connection: Connection, name: str, value: int) -> None:
-    dialect: Any = postgresql if connection.dialect.name == "postgresql" else sqlite
-    statement = dialect.insert(cursors).values(name=name, value=value)
-    connection.execute(statement.on_conflict_do_update(index_elements=[cursors.c.name], set_={"value": value}))
+    _SET.run(connection, {"name": name, "value": value})
 
 
 def _swap(connection: Connection, name: str, expected: int, value: int) -> bool:
-    dialect: Any = postgresql if connection.dialect.name == "postgresql" else sqlite
-    connection.execute(dialect.insert(cursors).values(name=name, value=0).on_conflict_do_nothing())
-    changed = connection.execute(
-        update(cursors).where(cursors.c.name == name, cursors.c.value == expected).values(value=value)
-    )
-    return changed.rowcount == 1
+    _ADD.run(connection, {"name": name, "value": 0})
+    return _SWAP.run(connection, {"b_name": name, "b_expected": expected, "b_value": value}) == 1

@@ -14,6 +14,7 @@ from spdb.database import Clock, Database
 from spdb.models.columns import BIG
 from spdb.models.deletions import deletions
 from spdb.models.jobs import TO_COLLECT, jobs
+from spdb.prepared import Prepared
 from spdb.statements import moves, names
 from spdb.statements.rows import job_of
 
@@ -70,7 +71,7 @@ class Deletions:
         return await self.db.read(lambda c: c.execute(select(func.count()).select_from(deletions)).scalar_one())
 
 
-_DUE: Final = (
+_DUE: Final = Prepared(
     select(
         deletions,
         func.coalesce(jobs.c.object_id, deletions.c.object_id).label("known_object_id"),
@@ -84,7 +85,7 @@ _DUE: Final = (
 
 
 def _due(connection: Connection, limit: int, now_ms: int) -> list[Deletion]:
-    return [_deletion_of(row) for row in connection.execute(_DUE, {"b_now": now_ms, "b_limit": limit})]
+    return [_deletion_of(row) for row in _DUE.all(connection, {"b_now": now_ms, "b_limit": limit})]
 
 
 def _deletion_of(row: Row[Any]) -> Deletion:

@@ -10,7 +10,6 @@ from sqlalchemy import (
     Column,
     Connection,
     Row,
-    Select,
     and_,
     bindparam,
     delete,
@@ -283,20 +282,31 @@ def _mark_all_sealed(connection: Connection, keys: Sequence[GroupKey], now_ms: i
         _MARK_SEALED.run_each(connection, rows)
 
 
+_IN_ORDER: Final = select(received).order_by(*_KEY).limit(bindparam("b_limit"))
+_BEHIND: Final = tuple_(*_KEY) > tuple_(*(bindparam(f"b_{column.key}", type_=column.type) for column in _KEY))
+_FIRST_OF_OBJECTS: Final = _IN_ORDER.where(received.c.object_id.in_(bindparam("b_object_ids", expanding=True)))
+_NEXT_OF_OBJECTS: Final = _FIRST_OF_OBJECTS.where(_BEHIND)
+
+
 def _of_objects(connection: Connection, object_ids: Sequence[ObjectId], after: GroupKey | None) -> list[ReceivedGroup]:
-    query = _page(PAGE).where(received.c.object_id.in_([each for each in object_ids if names.is_id(each)]))
-    if after is not None:
-        query = query.where(tuple_(*_KEY) > (after[0], after[1], int(after[2])))
-    return [_group_of(row) for row in connection.execute(query)]
+    values = {"b_object_ids": [each for each in object_ids if names.is_id(each)], "b_limit": PAGE}
+    if after is None:
+        rows = connection.execute(_FIRST_OF_OBJECTS, values)
+    else:
+        rows = connection.execute(_NEXT_OF_OBJECTS, values | _binds(after))
+    return [_group_of(row) for row in rows]
+
+
+_UNSEALED: Final = Prepared(
+    select(received)
+    .where(received.c.state < literal_column("2"), received.c.updated_at_ms < bindparam("b_before"))
+    .order_by(received.c.updated_at_ms)
+    .limit(bindparam("b_limit"))
+)
 
 
 def _unsealed(connection: Connection, updated_before_ms: int, limit: int) -> list[ReceivedGroup]:
-    rows = connection.execute(
-        select(received)
-        .where(received.c.state < literal_column("2"), received.c.updated_at_ms < updated_before_ms)
-        .order_by(received.c.updated_at_ms)
-        .limit(limit)
-    )
+    rows = _UNSEALED.all(connection, {"b_before": updated_before_ms, "b_limit": limit})
     return [_group_of(row) for row in rows]
 
 
@@ -305,12 +315,13 @@ def _forget(connection: Connection, key: GroupKey) -> None:
     _DELETE.run(connection, _binds(key))
 
 
-def _page(limit: int) -> Select[Any]:
-    return select(received).order_by(*_KEY).limit(limit)
+_FIRST: Final = Prepared(_IN_ORDER)
+_NEXT: Final = Prepared(_IN_ORDER.where(_BEHIND))
 
 
 def _list(connection: Connection, limit: int, after: GroupKey | None) -> list[ReceivedGroup]:
-    query = _page(limit)
-    if after is not None:
-        query = query.where(tuple_(*_KEY) > (after[0], after[1], int(after[2])))
-    return [_group_of(row) for row in connection.execute(query)]
+    if after is None:
+        rows = _FIRST.all(connection, {"b_limit": limit})
+    else:
+        rows = _NEXT.all(connection, {**_binds(after), "b_limit": limit})
+    return [_group_of(row) for row in rows]

@@ -122,7 +122,7 @@ def _locked(descriptor: int) -> bool:
     return True
 
 
-_CACHED_STATEMENTS: Final = 512
+CACHED_STATEMENTS: Final = 512
 """More than there are texts of statements, so that each stays prepared (spdb.prepared)."""
 
 _WRITER_PRAGMAS: Final = ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "wal_autocheckpoint=4000")
@@ -139,7 +139,7 @@ def _engine(path: str, pool: PoolSettings, pragmas: tuple[str, ...], begin: Call
             "isolation_level": None,
             "check_same_thread": False,
             "timeout": pool.busy_timeout_s,
-            "cached_statements": _CACHED_STATEMENTS,
+            "cached_statements": CACHED_STATEMENTS,
         },
     )
 

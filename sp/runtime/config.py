@@ -16,6 +16,7 @@ import re
 import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import MISSING, dataclass, fields, is_dataclass, replace
+from functools import cache
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final, Literal, TypeVar, cast, get_type_hints
@@ -60,7 +61,7 @@ class ConfigFile:
         """The section as this frozen dataclass. ConfigError: unknown key, wrong type, missing, or refused by it."""
         assert is_dataclass(kind)
         table = self.tables.get(name, {})
-        hints = get_type_hints(kind)
+        hints = _types_of(kind)
         known = {field.name: field for field in fields(kind)}
         for key in table:
             if key not in known:
@@ -86,6 +87,12 @@ class ConfigFile:
         if isinstance(self.tables.get(section, {}).get(key), EnvironmentText):
             return f"environment {environment_name(section, key)}"
         return f"{self.path} [{section}] {key}"
+
+
+@cache
+def _types_of(kind: type[Any]) -> dict[str, Any]:
+    """Of its fields. Python evaluates their texts anew each time, and a simulated provider starts often."""
+    return get_type_hints(kind)
 
 
 def environment_name(section: str, key: str) -> str:

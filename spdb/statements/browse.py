@@ -91,13 +91,21 @@ def _by_state(connection: Connection, wanted: JobFilter, states: frozenset[JobSt
     return sorted(rows, key=lambda row: -row.id)[: wanted.limit]
 
 
+_WALK: Final = Prepared(
+    select(jobs).where(jobs.c.id >= bindparam("b_at")).order_by(jobs.c.id).limit(bindparam("b_limit"))
+)
+
+
 def walk(connection: Connection, at: int, limit: int, bucket: str) -> tuple[list[Job], JobId | None]:
     """Of the next `limit` rows from id `at` on (bucket: of one bucket), those whose content is stored and kept; and the
     id to go on from, None at the end. A stretch of garbage costs pages like any other, never a scan to its end."""
     if not (names.is_storable(bucket) and names.is_id(at)):
         return [], None
-    query = select(jobs).where(jobs.c.id >= at).order_by(jobs.c.id) if not bucket else _from(connection, bucket, at)
-    rows = [row for row in connection.execute(query.limit(limit)) if bucket in ("", row.bucket)]
+    if bucket:
+        found = connection.execute(_from(connection, bucket, at).limit(limit))
+        rows: Sequence[Any] = [row for row in found if row.bucket == bucket]
+    else:
+        rows = _WALK.all(connection, {"b_at": at, "b_limit": limit})
     kept = [job_of(row) for row in rows if row.collect == KEPT and row.stored_at_ms is not None]
     return kept, JobId(rows[-1].id + 1) if len(rows) == limit else None
 

@@ -117,10 +117,17 @@ def next_due_ms(connection: Connection) -> int | None:
     return None if row is None else row.due_at_ms
 
 
+_BACKLOG: Final = Prepared(
+    select(func.count().label("queued")).select_from(
+        select(jobs.c.id).where(jobs.c.due_at_ms.is_not(None)).limit(bindparam("b_most")).subquery()
+    )
+)
+
+
 def backlog(connection: Connection, most: int) -> int:
     """Jobs on which work is to be expected; counts no further than `most`."""
-    queued = select(jobs.c.id).where(jobs.c.due_at_ms.is_not(None)).limit(most).subquery()
-    return int(connection.execute(select(func.count()).select_from(queued)).scalar_one())
+    (row,) = _BACKLOG.all(connection, {"b_most": most})
+    return int(row.queued)
 
 
 _RELEASE: Final = Prepared(

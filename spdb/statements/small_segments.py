@@ -12,9 +12,11 @@ from spdb.prepared import Prepared
 
 _INSERT: Final = Prepared(insert(small_segments))
 _PAYLOAD: Final = Prepared(select(small_segments.c.payload).where(small_segments.c.job_id == bindparam("b_id")))
-_SIZE: Final = select(func.length(small_segments.c.payload)).where(small_segments.c.job_id == bindparam("b_id"))
-_DELETE: Final = delete(small_segments).where(small_segments.c.job_id == bindparam("b_id"))
-_PAGE: Final = (
+_SIZE: Final = Prepared(
+    select(func.length(small_segments.c.payload).label("size")).where(small_segments.c.job_id == bindparam("b_id"))
+)
+_DELETE: Final = Prepared(delete(small_segments).where(small_segments.c.job_id == bindparam("b_id")))
+_PAGE: Final = Prepared(
     select(small_segments.c.job_id)
     .where(small_segments.c.job_id > bindparam("b_after"))
     .order_by(small_segments.c.job_id)
@@ -33,14 +35,13 @@ def get(connection: Connection, job_id: JobId) -> bytes | None:
 
 
 def size(connection: Connection, job_id: JobId) -> int | None:
-    found: int | None = connection.execute(_SIZE, {"b_id": job_id}).scalar()
-    return found
+    row = _SIZE.first(connection, {"b_id": job_id})
+    return None if row is None else int(row.size)
 
 
 def remove(connection: Connection, job_id: JobId) -> None:
-    connection.execute(_DELETE, {"b_id": job_id})
+    _DELETE.run(connection, {"b_id": job_id})
 
 
 def page(connection: Connection, after: int, limit: int) -> list[JobId]:
-    rows = connection.execute(_PAGE, {"b_after": after, "b_limit": limit})
-    return [JobId(row.job_id) for row in rows]
+    return [JobId(row.job_id) for row in _PAGE.all(connection, {"b_after": after, "b_limit": limit})]

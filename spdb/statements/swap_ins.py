@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Connection, Row, and_, delete, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Row, and_, bindparam, delete, func, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from sp.domain.approvals import Approval, SignedApproval
@@ -16,6 +16,7 @@ from sp.domain.lifecycle import JobState
 from sp.domain.swaps import SwapIn, Vacancy
 from spdb.models.jobs import KEPT, jobs, secondaries
 from spdb.models.swap_ins import swap_ins
+from spdb.prepared import Prepared
 from spdb.statements import moves, names
 from spdb.statements.rows import approval_values, job_of, secondary_values
 
@@ -24,6 +25,9 @@ _NO_SUCCESSOR: Final[dict[str, Any]] = dict.fromkeys(
     ("provider", "asker", "expires_at_s", "expires_height", "approval_signature", "integrity_hash", "signature")
 )
 _IS_SEALED: Final = and_(jobs.c.state == int(JobState.SEAL_OBJECT_DONE), jobs.c.collect == KEPT)
+_PAGE: Final = Prepared(
+    select(jobs.c.id).where(jobs.c.id >= bindparam("b_at")).order_by(jobs.c.id).limit(bindparam("b_limit"))
+)
 
 
 def vacancies(
@@ -31,7 +35,7 @@ def vacancies(
 ) -> tuple[list[Vacancy], JobId | None]:
     """Of the next `limit` jobs from id `at` on: columns of sealed puts that are with one of these providers. And the id
     to go on from, None at the end."""
-    page = connection.execute(select(jobs.c.id).where(jobs.c.id >= at).order_by(jobs.c.id).limit(limit)).all()
+    page = _PAGE.all(connection, {"b_at": at, "b_limit": limit})
     if not page:
         return [], None
     rows = connection.execute(
@@ -70,21 +74,31 @@ def plan(connection: Connection, found: Sequence[Vacancy], now_ms: int) -> int:
     return new
 
 
+_SELECT: Final = select(jobs, *(column.label(f"s_{column.name}") for column in swap_ins.c)).join(
+    swap_ins, swap_ins.c.job_id == jobs.c.id
+)
+_DUE: Final = Prepared(
+    _SELECT.where(swap_ins.c.due_at_ms <= bindparam("b_now"))
+    .order_by(swap_ins.c.due_at_ms, swap_ins.c.job_id)
+    .limit(bindparam("b_limit"))
+    .with_for_update(of=swap_ins, skip_locked=True)
+)
+_LEASE: Final = Prepared(
+    update(swap_ins)
+    .where(swap_ins.c.job_id == bindparam("b_id"), swap_ins.c.redundancy_index == bindparam("b_index"))
+    .values(lease_owner=bindparam("b_owner"), due_at_ms=bindparam("b_until"))
+)
+
+
 def take(connection: Connection, owner: str, lease_ms: int, limit: int, now_ms: int) -> list[SwapIn]:
     """Lease up to `limit` that are due, the longest due first. Columns of one object one after the other, since each
     changes who may take the next."""
-    rows = connection.execute(
-        _SELECT.where(swap_ins.c.due_at_ms <= now_ms)
-        .order_by(swap_ins.c.due_at_ms, swap_ins.c.job_id)
-        .limit(limit)
-        .with_for_update(of=swap_ins, skip_locked=True)
-    ).all()
+    rows = _DUE.all(connection, {"b_now": now_ms, "b_limit": limit})
     one_each = {row.id: row for row in reversed(rows)}
     for row in one_each.values():
-        connection.execute(
-            update(swap_ins)
-            .where(_is(JobId(row.id), RedundancyIndex(row.s_redundancy_index)))
-            .values(lease_owner=owner, due_at_ms=now_ms + lease_ms)
+        _LEASE.run(
+            connection,
+            {"b_id": row.id, "b_index": row.s_redundancy_index, "b_owner": owner, "b_until": now_ms + lease_ms},
         )
     return [_swap_in(row) for row in one_each.values()]
 
@@ -169,11 +183,6 @@ def counts(connection: Connection) -> dict[Address, int]:
     """How many columns are still to be taken over from whom."""
     rows = connection.execute(select(swap_ins.c.target, func.count().label("columns")).group_by(swap_ins.c.target))
     return {Address(row.target): row.columns for row in rows}
-
-
-_SELECT: Final = select(jobs, *(column.label(f"s_{column.name}") for column in swap_ins.c)).join(
-    swap_ins, swap_ins.c.job_id == jobs.c.id
-)
 
 
 def _is(job_id: JobId, index: RedundancyIndex) -> ColumnElement[bool]:

@@ -351,12 +351,14 @@ def fail(connection: Connection, job_id: JobId, reason: str, actor: str, now_ms:
     moves.apply_moves(connection, job, [Move(JobEvent.UPLOAD_FAILED, actor, reason)], now_ms)
 
 
+_EXPIRED: Final = Prepared(
+    select(jobs)
+    .where(jobs.c.state < literal_column("2"), jobs.c.lease_until_ms <= bindparam("b_now"))
+    .order_by(jobs.c.lease_until_ms)
+    .limit(bindparam("b_limit"))
+)
+
+
 def expired(connection: Connection, limit: int, now_ms: int) -> list[Job]:
     """Uploads whose uploader is gone, the longest gone first."""
-    rows = connection.execute(
-        select(jobs)
-        .where(jobs.c.state < literal_column("2"), jobs.c.lease_until_ms <= now_ms)
-        .order_by(jobs.c.lease_until_ms)
-        .limit(limit)
-    )
-    return [job_of(row) for row in rows]
+    return [job_of(row) for row in _EXPIRED.all(connection, {"b_now": now_ms, "b_limit": limit})]

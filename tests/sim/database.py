@@ -20,6 +20,7 @@ from sqlalchemy.pool import StaticPool
 from sp.domain.errors import ServiceUnavailable
 from spdb.faults import meaning
 from spdb.migrations.upgrade import upgrade
+from spdb.sqlite import CACHED_STATEMENTS
 
 T = TypeVar("T")
 
@@ -138,10 +139,20 @@ class ChanceFaults:
 
 
 def memory_database() -> Connection:
-    """A new database in memory with the newest schema: its only connection. Closing it ends it."""
+    """A new database in memory with the newest schema: its only connection. `end` ends it."""
     connection = _engine().connect()
-    cast(sqlite3.Connection, connection.connection.driver_connection).deserialize(_template())
+    driver(connection).deserialize(_template())
     return connection
+
+
+def driver(connection: Connection) -> sqlite3.Connection:
+    return cast(sqlite3.Connection, connection.connection.driver_connection)
+
+
+def end(connection: Connection) -> None:
+    """Let go of a database in memory, and of the functions that it calls: no collection of cycles looks into it."""
+    connection.close()
+    connection.engine.dispose()
 
 
 @cache
@@ -149,21 +160,21 @@ def _template() -> bytes:
     with _engine().connect() as connection:
         with connection.begin():
             upgrade(connection)
-        return bytes(cast(sqlite3.Connection, connection.connection.driver_connection).serialize())
+        return bytes(driver(connection).serialize())
 
 
 def _engine() -> Engine:
     engine = create_engine(
         "sqlite+pysqlite://",
         poolclass=StaticPool,
-        connect_args={"isolation_level": None, "check_same_thread": False},
+        connect_args={"isolation_level": None, "check_same_thread": False, "cached_statements": CACHED_STATEMENTS},
     )
 
     def set_up(connection: sqlite3.Connection, _: object) -> None:
         connection.execute("PRAGMA foreign_keys=ON").close()
 
     def begin(connection: Connection) -> None:
-        connection.exec_driver_sql("BEGIN IMMEDIATE")
+        driver(connection).execute("BEGIN IMMEDIATE").close()
 
     event.listen(engine, "connect", set_up)
     event.listen(engine, "begin", begin)

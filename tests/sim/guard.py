@@ -7,11 +7,10 @@ provider. Repairs alone may take such a piece away, to put the same bytes back (
 from __future__ import annotations
 
 import hashlib
-import sqlite3
 import sys
 from functools import partial
 from types import FrameType
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 from sqlalchemy import select
 
@@ -21,6 +20,7 @@ from sp.domain.pieces import EcPieceKey, PieceKey, SegmentKey
 from spdb.models.jobs import KEPT, jobs
 from spdb.models.received import received
 from spdb.statements.rows import split_checksums
+from tests.sim.database import driver
 
 if TYPE_CHECKING:
     from tests.sim.provider import SimProvider
@@ -42,7 +42,7 @@ def deleting(provider: SimProvider, key: PieceKey, piece: bytes) -> None:
 
 def watch_rows(provider: SimProvider) -> None:
     """The same of segments that lie in SPDB: its own trigger tells of each that is about to go."""
-    connection = cast(sqlite3.Connection, provider.spdb.connection.driver_connection)
+    connection = driver(provider.spdb)
     connection.create_function("going", 3, partial(_row_going, provider))
     connection.execute(
         "CREATE TEMP TRIGGER going BEFORE DELETE ON main.small_segments BEGIN SELECT going(OLD.job_id, OLD.payload, "

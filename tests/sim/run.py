@@ -21,7 +21,7 @@ from tests.sim.checker import Checker
 from tests.sim.making import UNSEALED_TTL_S
 from tests.sim.provider import SimProvider
 from tests.sim.workload import Client, Name
-from tests.sim.world import World, simulated_edges
+from tests.sim.world import World, collected_at_its_end, simulated_edges
 
 QUIET_LIMIT_S: Final = 24 * 3600.0
 GARBAGE_S: Final = 200.0
@@ -49,6 +49,7 @@ class Outcome:
 MakeClients = Callable[[World, Outcome], Coroutine[Any, Any, list[Client]]]
 
 
+@collected_at_its_end()
 def simulate(
     seed: int,
     profile: Profile | None = None,
@@ -121,6 +122,7 @@ async def _whole(
     world.network.rates = type(world.network.rates)()
 
 
+@collected_at_its_end()
 def in_calm(work: Callable[[World], Coroutine[Any, Any, None]], seed: int = 0) -> None:
     """A scenario of a test's own, in a network without faults."""
     world = World(seed)

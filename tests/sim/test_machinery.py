@@ -6,6 +6,7 @@ import asyncio
 import os
 import subprocess
 import sys
+import weakref
 
 import pytest
 from sqlalchemy import delete
@@ -19,7 +20,8 @@ from tests.sim.chaos import Profile
 from tests.sim.checker import Checker
 from tests.sim.disk import Disk, SimStore
 from tests.sim.loop import Owner, Quiescent, SimLoop
-from tests.sim.run import simulate
+from tests.sim.run import in_calm, simulate
+from tests.sim.world import World
 
 EVERYTHING = Profile(*(True for _ in range(13)))
 KEY = SegmentKey(JobId(1), SegmentIndex(0))
@@ -50,6 +52,17 @@ def test_another_process_with_other_hashes_of_strings_has_the_same_history() -> 
         for seed in ("1", "2")
     }
     assert len(digests) == 1
+
+
+def test_nothing_of_a_world_is_left_when_it_is_over() -> None:
+    """Thousands of them come in one process."""
+    worlds = list[weakref.ref[World]]()
+
+    async def look(world: World) -> None:
+        worlds.append(weakref.ref(world))
+
+    in_calm(look)
+    assert [world() for world in worlds] == [None]
 
 
 def test_hours_pass_in_no_time_and_timers_of_one_moment_keep_their_order() -> None:

@@ -25,7 +25,7 @@ from sp.domain.ids import Address
 from sp.domain.ledger import TxResult
 from sp.domain.messages import TxMessage
 from sp.runtime.errors import sp_error_in
-from tests.sim import transport
+from tests.sim import database, transport
 from tests.sim.chain import memory_node
 from tests.sim.clock import SimClock, WallClock
 from tests.sim.loop import OWNER, Owner, SimLoop, context_of
@@ -59,6 +59,7 @@ class World:
         self.tasks: list[asyncio.Task[Any]] = []
         self.restarting = True
         self.deletions = 0
+        self.providers: list[SimProvider] = []
         self.plan = plan()
         self._executing: dict[str, asyncio.Lock] = {}
         self._pausing = self.chance("pause")
@@ -134,6 +135,8 @@ class World:
         finally:
             self._wind_down()
             self.loop.close()
+            for provider in self.providers:
+                database.end(provider.spdb)
 
     def _wind_down(self) -> None:
         """Cancel all that is left, in a world where nothing counts any more, so that no coroutine is left half-way."""
@@ -163,7 +166,7 @@ async def _cancel_all(loop: SimLoop) -> None:
 @contextmanager
 def simulated_edges(world: World) -> Iterator[None]:
     """sp.runtime.rpc.serving and dial under every name that a service imported them by; logs that tell the world of
-    what must not happen; no collection of cycles, whose moment depends on the memory."""
+    what must not happen."""
     replaced = [
         (module, name, original)
         for original, name in ((sp.runtime.rpc.serving, "serving"), (sp.runtime.rpc.dial, "dial"))
@@ -172,17 +175,29 @@ def simulated_edges(world: World) -> Iterator[None]:
     ]
     for module, name, _ in replaced:
         setattr(module, name, getattr(transport, name))
-    collecting = gc.isenabled()
-    gc.disable()
     try:
         with _telling_logs(world):
             yield
     finally:
         for module, name, original in replaced:
             setattr(module, name, original)
+
+
+@contextmanager
+def collected_at_its_end() -> Iterator[None]:
+    """No collection of cycles meanwhile, whose moment depends on the memory, and one at the end: of what was made
+    meanwhile, so that its cost does not grow with all else that is there. It decorates what holds the world, which is
+    garbage only when that has returned."""
+    collecting = gc.isenabled()
+    gc.disable()
+    gc.freeze()
+    try:
+        yield
+    finally:
+        gc.collect()
+        gc.unfreeze()
         if collecting:
             gc.enable()
-        gc.collect()
 
 
 @contextmanager
