@@ -31,7 +31,8 @@ from cli.errors import ProcessFailed
 from cli.testnet.layout import SERVICES
 from cli.testnet.processes import READY_FILE_VARIABLE, Launch, Started, log_tail, python
 
-PRELOADED: Final = ("cli.serve", "chain.dev.app", *(f"{service}.app" for service in SERVICES))
+PRELOADED: Final = ("cli.fronts", "chain.dev.app", *(f"{service}.app" for service in SERVICES))
+"""All that cli.serve and chain.dev bring, but for the modules that are run."""
 
 
 class Nursery:

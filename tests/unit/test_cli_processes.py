@@ -88,6 +88,14 @@ def test_a_process_is_what_its_command_says(launch: Launcher, tmp_path: Path) ->
     assert command == " ".join(started.launch.command)
 
 
+def test_the_services_begin_without_a_word_of_python_itself(launch: Launcher, tmp_path: Path) -> None:
+    """Such as that the module to run was imported before."""
+    for module in ("cli.serve", "chain.dev"):
+        where = Launch(module, python(module, "--help"), tmp_path, tmp_path / "log", tmp_path / "ready")
+        launch.nursery.start(where).exit_code()
+    assert "Warning" not in (tmp_path / "log").read_text()
+
+
 def test_processes_share_nothing_that_one_of_them_changes(launch: Launcher) -> None:
     changes = f"import gateway.app; gateway.app.changed = True; {READY}; {WAIT}"
     looks = f"import gateway.app; assert not hasattr(gateway.app, 'changed'); {READY}; {WAIT}"
