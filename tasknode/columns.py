@@ -18,6 +18,7 @@ from sp.domain.integrity import integrity_hash, piece_checksum
 from sp.domain.jobs import Job
 from sp.domain.pieces import SegmentKey
 from sp.domain.segments import piece_size, segment_size
+from sp.runtime.errors import sp_error_in
 from sp.runtime.limits import ByteBudget
 from sp.runtime.pace import Pace
 from sp.runtime.pool import CpuPool
@@ -154,8 +155,11 @@ class ColumnFeeder:
                         column.offer(segment)
                 for column in columns:
                     column.close()
-        except* SpError as failed:
-            raise failed.exceptions[0] from None
+        except ExceptionGroup as failed:  # not `except*`: before Python 3.11.4 what it raises is in a group again
+            error = sp_error_in(failed)
+            if error is None:
+                raise
+            raise error from None
         finally:
             for column in columns:
                 column.release_unsent()
