@@ -122,7 +122,7 @@ async def test_a_segment_that_has_rotted_is_not_sent() -> None:
     assert not any(secondary.got for secondary in secondaries)
 
 
-def test_memory_is_used_again_while_there_is_work_and_let_go_of_after_it() -> None:
+async def test_memory_is_used_again_while_there_is_work() -> None:
     memory = SegmentMemory()
     with memory.in_use():
         first, second = memory.take(MIN_MAPPED_BYTES, 100), memory.take(MIN_MAPPED_BYTES, 100)
@@ -139,9 +139,40 @@ def test_memory_is_used_again_while_there_is_work_and_let_go_of_after_it() -> No
             memory.give(region)
         again = [memory.take(MIN_MAPPED_BYTES, 0) for _ in kept]
         assert sum(any(region is each for each in kept) for region in again) == IDLE_REGIONS
-        memory.give(again[0])
+
+
+async def test_memory_is_kept_after_the_last_work() -> None:
+    memory = SegmentMemory()
     with memory.in_use():
-        assert memory.take(MIN_MAPPED_BYTES, 0) is not again[0]
+        region = memory.take(MIN_MAPPED_BYTES, 0)
+        memory.give(region)
+    await _turns()
+    with memory.in_use():
+        assert memory.take(MIN_MAPPED_BYTES, 0) is region
+
+
+async def test_memory_is_let_go_of_when_nobody_has_come_back_for_it() -> None:
+    memory = SegmentMemory(kept_s=0.0)
+    with memory.in_use():
+        region = memory.take(MIN_MAPPED_BYTES, 0)
+        with memory.in_use():
+            memory.give(region)
+        await _turns()
+        assert memory.take(MIN_MAPPED_BYTES, 0) is region  # one was still at work
+        memory.give(region)
+    with memory.in_use():  # back in time
+        await _turns()
+        assert memory.take(MIN_MAPPED_BYTES, 0) is region
+        memory.give(region)
+    await _turns()
+    with memory.in_use():
+        assert memory.take(MIN_MAPPED_BYTES, 0) is not region
+
+
+async def _turns() -> None:
+    """Of the event loop: what is due is done."""
+    for _ in range(3):
+        await asyncio.sleep(0)
 
 
 def test_small_segments_leave_no_memory_behind() -> None:
