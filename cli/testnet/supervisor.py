@@ -54,14 +54,16 @@ def up(dir: Path, wanted: Wanted, report: Report) -> Network:
 def start_processes(testnet: Network, names: Sequence[str]) -> list[Started]:
     """Those of `names` that do not run yet, all at once; ready when it returns."""
     book = process_book(testnet)
+    missing = [name for name in names if book.running(name) is None]
+    if not missing:
+        return []
     started: list[Started] = []
     try:
         with Nursery(_environment(), testnet.dir / "process" / "nursery.log") as nursery:
-            for name in names:
-                if book.running(name) is None:
-                    each = nursery.start(_launch(testnet, name))
-                    started.append(each)
-                    book.record(name, each.pid)
+            for name in missing:
+                each = nursery.start(_launch(testnet, name))
+                started.append(each)
+                book.record(name, each.pid)
             wait_ready(started, START_TIMEOUT_S)
     except BaseException:
         stop_processes(testnet, [each.launch.name for each in started], kill=True)
