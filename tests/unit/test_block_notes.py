@@ -6,6 +6,7 @@ import hashlib
 from array import array
 from collections.abc import AsyncIterator
 from contextlib import aclosing
+from dataclasses import replace
 from pathlib import Path
 from random import Random
 
@@ -18,9 +19,12 @@ from piecestore.notes import BLOCK_BYTES, NOTED_PIECES, BlockNotes
 from piecestore.verified import read_verified_into
 from sp.crypto.checksums import crc64
 from sp.domain.errors import PieceCorrupt
-from sp.domain.ids import Checksum, JobId, SegmentIndex
+from sp.domain.ids import Checksum, JobId, SegmentIndex, UploadId
+from sp.domain.multipart import Part, PartState
 from sp.domain.pieces import SegmentKey
 from sp.runtime.limits import ByteBudget
+from sp.runtime.pool import CpuPool
+from uploader.multipart.assembly import payload_of
 
 KEY = SegmentKey(JobId(7), SegmentIndex(0))
 SIZES = [BLOCK_BYTES + 1, 2 * BLOCK_BYTES, 3 * BLOCK_BYTES + 5]
@@ -134,6 +138,20 @@ async def test_the_first_reader_of_a_new_object_gets_no_byte_of_a_block_that_has
     with pytest.raises(PieceCorrupt):
         await read_all(reader, checksum, got)
     assert got == PAYLOAD[3:BLOCK_BYTES]
+
+
+async def test_a_part_that_has_rotted_since_it_was_put_does_not_come_through(
+    tmp_path: Path, store: DiskStore, notes: BlockNotes
+) -> None:
+    part = Part(UploadId(7), 1, 1, PartState.STORED, len(PAYLOAD), size=len(PAYLOAD))
+    part = replace(part, piece_checksums=(await store.put(part.key(0), PAYLOAD),))
+    async with CpuPool(1) as pool:
+        assert b"".join([block async for block in payload_of([part], store, pool, notes)]) == PAYLOAD
+        path = Layout(tmp_path).path(part.key(0))
+        path.write_bytes(PAYLOAD[:-1] + bytes([PAYLOAD[-1] ^ 1]))
+        with pytest.raises(PieceCorrupt, match="when read again"):
+            async for _ in payload_of([part], store, pool, notes):
+                pass
 
 
 def test_the_pieces_used_last_stay_noted(notes: BlockNotes) -> None:
